@@ -1,0 +1,214 @@
+"""The two things that carry every setting: ``SearchPoint``, what is tuned, and ``Recipe``, what stays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
+
+KNOWN_BIT_WIDTHS = (1, 2, 3, 4)
+DATASETS = ("digits", "cifar10", "cifar100", "speech_commands")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPoint:
+    """One point of the trade-off; one search and one retrain give one network for it.
+
+    Args:
+        lambda1: weight of the memory term in the loss, per bit, at least 0 (Eq. 15).
+        lambda2: weight of the computation term, per bit-SynOp of ``Recipe.cost_batch`` samples, at least 0 (Eq. 15).
+        p: pruning rate in percent, 0 <= p < 100.
+
+    Raises:
+        InputError: a value is outside its range.
+    """
+
+    lambda1: float
+    lambda2: float
+    p: float
+
+    def __post_init__(self) -> None:
+        for name in ("lambda1", "lambda2"):
+            object.__setattr__(self, name, check_number(name, getattr(self, name), minimum=0))
+        object.__setattr__(self, "p", check_number("p", self.p, minimum=0, below=100))
+
+    @classmethod
+    def named(cls, name: str) -> SearchPoint:
+        """One of the paper's own points: ``large``, ``medium``, ``small`` (CIFAR) or ``gsc`` (Sec. 4.1)."""
+        return PAPER_POINTS[check_choice("point", name, PAPER_POINTS)]
+
+
+PAPER_POINTS = {
+    "large": SearchPoint(lambda1=0, lambda2=0, p=50),
+    "medium": SearchPoint(lambda1=5e-10, lambda2=5e-14, p=80),
+    "small": SearchPoint(lambda1=1e-9, lambda2=1e-13, p=90),
+    "gsc": SearchPoint(lambda1=1e-9, lambda2=1e-13, p=70),
+}
+
+
+def _setting(default: Any, group: str, text: str) -> Any:
+    """A recipe field whose command-line option is derived from its group and help text."""
+    return field(default=default, metadata={"group": group, "help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything about a search and a retrain except the point; the defaults are the paper's for CIFAR-10.
+
+    Each field's meaning and unit is its help text below. Build one with ``Recipe.preset(name, **overrides)``.
+
+    Raises:
+        InputError: a value is outside its range, or two of them contradict each other.
+    """
+
+    dataset: str = _setting("cifar10", "data", "digits, cifar10, cifar100, speech_commands or folder:PATH")
+    search_dataset: str = _setting("", "data", "data set to search on when it is another one; empty: the same")
+    input_shape: tuple[int, ...] = _setting((3, 32, 32), "data", "channels, height and width of one input")
+    classes: int = _setting(10, "data", "number of classes")
+    search_classes: int = _setting(0, "data", "number of classes of the search data set; 0: the same")
+    val_fraction: float = _setting(0.1, "data", "share of the training data held out for validation")
+    split_seed: int = _setting(0, "data", "seed of the validation split")
+    crop_padding: int = _setting(4, "data", "random crop after padding by this many pixels; 0: no crop")
+    horizontal_flip: bool = _setting(True, "data", "flip images at random")
+    cutout: int = _setting(16, "data", "side in pixels of the square blanked in retraining; 0: none")
+
+    widths: tuple[int, ...] = _setting((1, 1, 2, 2, 2, 4, 4, 4), "network", "width factor per cell; doubling halves H, W")
+    nodes: int = _setting(4, "network", "nodes per cell")
+    search_channels: int = _setting(48, "network", "C while searching: width of the stem and of a factor-1 cell")
+    retrain_channels: int = _setting(144, "network", "C of the retrained network")
+    bit_widths: tuple[int, ...] = _setting((1, 2, 4), "network", "candidate weight bit-widths, a subset of 1 2 3 4")
+    stem_bits: int = _setting(4, "network", "bit-width of the stem")
+    classifier_bits: int = _setting(4, "network", "bit-width of the classifier")
+    input_skip: Literal["conv3x3", "conv1x1"] = _setting("conv3x3", "network", "what skip means on a cell-input edge")
+    timesteps: int = _setting(6, "network", "largest number of timesteps T the search considers")
+    tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
+    v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
+    dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")
+
+    search_epochs: int = _setting(50, "search", "epochs of the search")
+    search_batch: int = _setting(30, "search", "batch size of the search")
+    weight_lr: float = _setting(0.025, "search", "SGD learning rate of the weights at the start")
+    weight_lr_min: float = _setting(1e-3, "search", "learning rate at the end of the cosine schedule")
+    momentum: float = _setting(0.9, "search", "SGD momentum of the weights, in retraining too")
+    weight_decay: float = _setting(3e-4, "search", "weight decay of the weights, in retraining too")
+    grad_clip: float = _setting(5.0, "search", "largest gradient norm of the weights, in retraining too")
+    alpha_lr: float = _setting(3e-4, "search", "Adam learning rate of alpha (architecture)")
+    beta_lr: float = _setting(3e-4, "search", "Adam learning rate of beta (bit-widths)")
+    score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores, in retraining too")
+    psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
+    psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
+    psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform")
+    cost_batch: int = _setting(30, "search", "samples whose Bit-SynOps enter the loss (keeps lambda2's meaning)")
+    rate_gradient: bool = _setting(False, "search", "let the gradient of Bit-SynOps flow through the spike rates")
+    arch_batch: Literal["same", "held_out"] = _setting("same", "search", "data of the second pass of an iteration")
+
+    retrain_epochs: int = _setting(200, "retrain", "epochs of the retraining")
+    retrain_batch: int = _setting(50, "retrain", "batch size of the retraining")
+    retrain_lr: float = _setting(0.025, "retrain", "SGD learning rate at the start, cosine to 0")
+    aux_cell: int = _setting(6, "retrain", "cell, from 1, that feeds the auxiliary head; 0: no head")
+    aux_weight: float = _setting(0.4, "retrain", "weight of the auxiliary head's loss")
+
+    def __post_init__(self) -> None:
+        self._check_data()
+        self._check_network()
+        self._check_training()
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Recipe:
+        """A named recipe with some fields replaced.
+
+        Args:
+            name: one of ``litesnn.presets.PRESETS``.
+            **overrides: fields of ``Recipe`` and their values; an unknown one is refused.
+        """
+        from litesnn.presets import PRESETS  # presets are recipes: the table needs this class first
+
+        return cls.from_dict({**PRESETS[check_choice("preset", name, PRESETS)], **overrides})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The inverse of ``to_dict``; lists become tuples, unknown keys are refused."""
+        names = {f.name for f in dataclasses.fields(cls)}
+        for key in values:
+            if key not in names:
+                raise InputError(f"recipe: expected fields of Recipe only, got {key!r}")
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.widths)
+
+    @property
+    def searched_dataset(self) -> str:
+        """Name of the data set that the search runs on."""
+        return self.search_dataset or self.dataset
+
+    @property
+    def searched_classes(self) -> int:
+        """Number of classes of the data set that the search runs on."""
+        return self.search_classes or self.classes
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_data(self) -> None:
+        for name in ("dataset", "search_dataset"):
+            value = getattr(self, name)
+            known = isinstance(value, str) and (value in DATASETS or (value.startswith("folder:") and value != "folder:"))
+            if not known and not (name == "search_dataset" and value == ""):
+                raise fail(name, "one of " + ", ".join(DATASETS) + " or folder:PATH", value)
+        self._set("input_shape", check_integers("input_shape", self.input_shape, minimum=1, length=3))
+        check_integer("classes", self.classes, minimum=2)
+        check_integer("search_classes", self.search_classes, minimum=0)
+        if self.search_classes == 1:
+            raise fail("search_classes", "0 or at least 2", self.search_classes)
+        self._set("val_fraction", check_number("val_fraction", self.val_fraction, above=0, below=1))
+        for name in ("split_seed", "crop_padding", "cutout"):
+            check_integer(name, getattr(self, name), minimum=0)
+
+    def _check_network(self) -> None:
+        self._set("widths", check_integers("widths", self.widths, minimum=1))
+        previous = 1
+        for width in self.widths:
+            if width not in (previous, 2 * previous):
+                raise fail("widths", "factors that start at 1 or 2 and stay or double from cell to cell", self.widths)
+            previous = width
+        check_integer("nodes", self.nodes, minimum=1)
+        for name in ("search_channels", "retrain_channels"):
+            channels = check_integer(name, getattr(self, name), minimum=1)
+            if channels % self.nodes:
+                raise fail(name, f"a multiple of nodes ({self.nodes})", channels)
+        self._set("bit_widths", check_integers("bit_widths", self.bit_widths, minimum=1))
+        for bits in (*self.bit_widths, self.stem_bits, self.classifier_bits):
+            check_choice("bit-width", bits, KNOWN_BIT_WIDTHS)
+        if list(self.bit_widths) != sorted(set(self.bit_widths)):
+            raise fail("bit_widths", "different widths in rising order", self.bit_widths)
+        check_choice("input_skip", self.input_skip, ("conv3x3", "conv1x1"))
+        check_integer("timesteps", self.timesteps, minimum=1)
+        self._set("tau", check_number("tau", self.tau, minimum=0, maximum=1))
+        for name in ("v_threshold", "dspike_b"):
+            self._set(name, check_number(name, getattr(self, name), above=0))
+
+    def _check_training(self) -> None:
+        for name in ("search_epochs", "search_batch", "cost_batch", "retrain_epochs", "retrain_batch"):
+            check_integer(name, getattr(self, name), minimum=1)
+        for name in ("weight_lr", "retrain_lr", "grad_clip"):
+            self._set(name, check_number(name, getattr(self, name), above=0))
+        for name in ("weight_lr_min", "weight_decay", "alpha_lr", "beta_lr", "score_lr", "psi_lr", "aux_weight"):
+            self._set(name, check_number(name, getattr(self, name), minimum=0))
+        for name in ("momentum", "psi_momentum"):
+            self._set(name, check_number(name, getattr(self, name), minimum=0, below=1))
+        check_integer("psi_warmup_epochs", self.psi_warmup_epochs, minimum=0)
+        check_integer("aux_cell", self.aux_cell, minimum=0, maximum=self.cells)
+        check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
+        for name in ("horizontal_flip", "rate_gradient"):
+            if not isinstance(getattr(self, name), bool):
+                raise fail(name, "true or false", getattr(self, name))

@@ -1,0 +1,81 @@
+"""Batches of a split that lies in memory: shuffled and augmented for training, in order and untouched otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from litesnn.checks import check_integer
+from litesnn.config import Recipe
+from litesnn.data.augment import cutout, random_crop, random_flip
+from litesnn.data.dataset import Dataset, Split
+
+
+def batch_count(samples: int, batch_size: int, *, drop_last: bool) -> int:
+    """Number of batches; ``drop_last`` leaves out an incomplete last one unless it is the only one."""
+    check_integer("batch size", batch_size, minimum=1)
+    if drop_last and samples >= batch_size:
+        return samples // batch_size
+    return -(-samples // batch_size)
+
+
+def train_batches(
+    dataset: Dataset,
+    split: Split,
+    batch_size: int,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    use_cutout: bool,
+    drop_last: bool,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One shuffled pass over ``split``.
+
+    Args:
+        dataset: gives the statistics.
+        split: ``dataset.train`` or a part of it, on the data set's device.
+        batch_size: samples per batch, at least 1.
+        recipe: ``crop_padding``, ``horizontal_flip`` and ``cutout`` say what is done to an image.
+        generator: CPU generator; one draw for the order, then draws for each batch's augmentation.
+        use_cutout: whether ``recipe.cutout`` applies (it does in retraining only).
+        drop_last: leave out an incomplete last batch; a split smaller than one batch is given whole even so.
+
+    Yields:
+        x float32 [B, C, H, W] and y int64 [B]. Crop and flip act on raw pixels, so that the padding is black; cutout
+        acts after the normalisation, so that its square is the mean.
+
+    Raises:
+        InputError: ``batch_size`` is less than 1.
+    """
+    count = batch_count(len(split), batch_size, drop_last=drop_last)
+    order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    for number in range(count):
+        index = order[number * batch_size : (number + 1) * batch_size]
+        x = random_crop(split.inputs[index], recipe.crop_padding, generator)
+        if recipe.horizontal_flip:
+            x = random_flip(x, generator)
+        x = dataset.normalise(x)
+        if use_cutout:
+            x = cutout(x, recipe.cutout, generator)
+        yield x, split.labels[index]
+
+
+def eval_batches(dataset: Dataset, split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The samples of ``split`` in order, normalised only, the incomplete last batch included.
+
+    Args:
+        dataset: gives the statistics.
+        split: one of the data set's splits, or a part of one.
+        batch_size: samples per batch, at least 1.
+
+    Yields:
+        x float32 [B, C, H, W] and y int64 [B].
+
+    Raises:
+        InputError: ``batch_size`` is less than 1.
+    """
+    for start in range(0, len(split), check_integer("batch size", batch_size, minimum=1)):
+        part = slice(start, start + batch_size)
+        yield dataset.normalise(split.inputs[part]), split.labels[part]

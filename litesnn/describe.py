@@ -1,0 +1,62 @@
+"""A network in words and lines: its cell drawn, bits per cell, T, sizes, operations and energy."""
+
+from litesnn.config import Recipe
+from litesnn.cost import DerivedCost, dense_operations
+from litesnn.genotype import Genotype
+
+
+def draw_cell(genotype: Genotype, recipe: Recipe) -> str:
+    """The cell that all cells of the network share, node by node.
+
+    Example of one node::
+
+        input 0 ── conv3x3 ─┐
+        input 1 ── skip ────┴─▶ node 0
+    """
+    lines = []
+    for node, pairs in enumerate(genotype.nodes):
+        left = [(_source(source), _operation(source, op, recipe)) for source, op in pairs]
+        names = max(len(name) for name, _ in left)
+        ops = max(len(op) for _, op in left)
+        for i, (name, op) in enumerate(left):
+            end = "┐" if i == 0 else f"┴─▶ node {node}"
+            lines.append(f"{name:<{names}} ── {op} ──{'─' * (ops - len(op))}{end}")
+    outputs = ", ".join(f"node {node}" for node in range(len(genotype.nodes)))
+    lines.append(f"{outputs} ──▶ output of the cell, concatenated")
+    return "\n".join(lines)
+
+
+def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: str) -> str:
+    """Text for a terminal.
+
+    Args:
+        genotype: the network.
+        recipe: its recipe.
+        cost: its counts.
+        activity: one phrase that says which spike rates the counts rest on.
+    """
+    rows = [
+        ("bits per cell", " ".join(map(str, genotype.bits))),
+        ("bits of stem, classifier", f"{recipe.stem_bits}, {recipe.classifier_bits}"),
+        ("timesteps T", str(genotype.timesteps)),
+        ("pruned", f"{genotype.p:g} % of the weights of every layer"),
+        ("model size", f"{cost.model_size_bits / 8e6:.4f} MB (kept weights at their bits)"),
+        ("  batch norm and scales", f"{cost.side_bits / 8e6:.4f} MB at 32 bits, not in the line above"),
+        ("dense operations", f"{dense_operations(genotype, recipe) / 1e6:.2f} M per timestep, nothing pruned"),
+        ("additions", f"{cost.additions / 1e6:.3f} M per sample ({activity})"),
+        ("multiplications", f"{cost.multiplications / 1e6:.3f} M per sample (the stem)"),
+        ("Bit-SynOps", f"{cost.bit_synops / 1e6:.3f} M per sample"),
+        ("energy", f"{1e3 * cost.energy_mj:.3f} µJ per sample; the same network as an ANN {1e3 * cost.ann_energy_mj:.3f} µJ"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    table = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return f"{draw_cell(genotype, recipe)}\n\n{table}"
+
+
+def _source(source: int) -> str:
+    return f"input {source}" if source < 2 else f"node {source - 2}"
+
+
+def _operation(source: int, op: str, recipe: Recipe) -> str:
+    """A skip from a cell input is a convolution, since the channel counts differ; say so."""
+    return f"skip ({recipe.input_skip})" if op == "skip" and source < 2 else op

@@ -1,0 +1,129 @@
+"""The network: stem, cells, pooling and classifier, as the supernet of the search or as a derived network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from litesnn.auxiliary import AuxiliaryHead
+from litesnn.cell import Cell
+from litesnn.compconv import CompConv
+from litesnn.config import Recipe
+from litesnn.genotype import PRIMITIVES, Genotype, cell_edges, decode
+from litesnn.layout import candidates, cell_shapes
+from litesnn.neuron import lif
+
+
+class ArchParameters(nn.Module):
+    """alpha ``[edges, ops]``, shared by all cells, beta ``[cells, bit-widths]`` and the global psi ``[T]``."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        # A little noise, as in DARTS, so that equal candidates do not stay equal.
+        self.alpha = nn.Parameter(1e-3 * torch.randn(len(cell_edges(recipe.nodes)), len(PRIMITIVES)))
+        self.beta = nn.Parameter(1e-3 * torch.randn(recipe.cells, len(recipe.bit_widths)))
+        self.psi = nn.Parameter(torch.zeros(recipe.timesteps))
+
+    def shares(self) -> Shares:
+        """The softmax of each over its last dimension."""
+        return Shares(ops=self.alpha.softmax(-1), bits=self.beta.softmax(-1), timesteps=self.psi.softmax(-1))
+
+    def decode(self, recipe: Recipe, p: float) -> Genotype:
+        """The genotype that the parameters stand for now."""
+        return decode(self.alpha, self.beta, self.psi, nodes=recipe.nodes, bit_widths=recipe.bit_widths, p=p)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """softmax(alpha) ``[edges, ops]``, softmax(beta) ``[cells, bit-widths]``, softmax(psi) ``[T]``."""
+
+    ops: Tensor
+    bits: Tensor
+    timesteps: Tensor
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives.
+
+    Args:
+        logits: output O(t) of every timestep, ``[T, B, K]``.
+        rates: spike rate per state row and timestep, mean over batch and neurons, ``[rows, T]``; None if not measured.
+        aux_logits: the auxiliary head's output, ``[T, B, K]``; None without one.
+    """
+
+    logits: Tensor
+    rates: Tensor | None = None
+    aux_logits: Tensor | None = None
+
+
+class Network(nn.Module):
+    """All timesteps of all layers, layer by layer; the membrane lives inside one call.
+
+    Args:
+        recipe: the recipe.
+        channels: C, width of the stem.
+        classes: K.
+        p: percent pruned of every layer.
+        genotype: what to derive; None builds the supernet.
+        auxiliary: add the auxiliary head after ``recipe.aux_cell``.
+    """
+
+    def __init__(
+        self, recipe: Recipe, channels: int, classes: int, p: float, genotype: Genotype | None, auxiliary: bool = False
+    ) -> None:
+        super().__init__()
+        self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
+        self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p)
+        self.stem_norm = nn.BatchNorm2d(channels)
+        members = candidates(recipe.nodes, genotype)
+        shapes = cell_shapes(recipe, channels)
+        self.cells = nn.ModuleList(
+            Cell(shape, members, recipe, (genotype.bits[i],) if genotype else recipe.bit_widths, p)
+            for i, shape in enumerate(shapes)
+        )
+        self.classifier = CompConv(1, channels * recipe.widths[-1], classes, 1, 1, (recipe.classifier_bits,), p)
+        self.aux_cell = recipe.aux_cell if auxiliary else 0
+        if self.aux_cell:
+            self.auxiliary = AuxiliaryHead(channels * recipe.widths[self.aux_cell - 1], classes, self.neuron)
+
+    def forward(
+        self, x: Tensor, timesteps: int, shares: Shares | None = None, *, measure_rates: bool = False
+    ) -> Output:
+        """Runs a batch.
+
+        Args:
+            x: normalised input, ``[B, C, H, W]``; the same frame at every timestep (direct encoding).
+            timesteps: T.
+            shares: for the supernet; None for a derived network.
+            measure_rates: whether to measure spike rates.
+        """
+        op_shares = shares.ops if shares else None
+        x = x.contiguous(memory_format=torch.channels_last)
+        current = self.stem_norm(self.stem(x, None))  # once: the frame does not change  # [B, C, H, W]
+        spikes = lif(current.expand(timesteps, *current.shape), *self.neuron).flatten(0, 1)  # [T*B, C, H, W]
+        rates = [_rate(spikes, timesteps)] if measure_rates else []
+        s0 = s1 = spikes
+        aux_logits = None
+        for i, cell in enumerate(self.cells):
+            out, nodes = cell(s0, s1, timesteps, op_shares, shares.bits[i] if shares else None)
+            s0, s1 = s1, out
+            if measure_rates:
+                rates.extend(_rate(node, timesteps) for node in nodes)
+            if i + 1 == self.aux_cell:
+                aux_logits = self.auxiliary(s1, timesteps)
+        pooled = s1.mean((2, 3))  # [T*B, C]
+        logits = F.linear(pooled, self.classifier.compressed_weight(None).flatten(1))
+        return Output(
+            logits=logits.unflatten(0, (timesteps, -1)),
+            rates=torch.stack(rates) if measure_rates else None,
+            aux_logits=aux_logits,
+        )
+
+
+def _rate(spikes: Tensor, timesteps: int) -> Tensor:
+    """Mean spike rate per timestep, ``[T]``, of ``[T*B, C, H, W]``."""
+    return spikes.unflatten(0, (timesteps, -1)).mean((1, 2, 3, 4))

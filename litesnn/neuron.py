@@ -1,0 +1,77 @@
+"""Leaky integrate-and-fire neurons with the Dspike surrogate gradient.
+
+Eq. 1, over all timesteps of one call, from u_0 = 0:
+
+    u_t = tau * u_{t-1} * (1 - y_{t-1}) + I_t        y_t = [u_t > V_th]
+
+The spike's derivative is replaced by Dspike (Li et al., NeurIPS 2021), centred on the threshold; with z = u - V_th
+
+    dy/du = b/2 * (1 - tanh(b z)^2) / tanh(b/2)   for |z| < 1/2,   0 elsewhere
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def dspike(membrane: Tensor, v_threshold: float = 0.5, b: float = 3.0) -> Tensor:
+    """Surrogate derivative dy/du of a spike.
+
+    Args:
+        membrane: membrane potential u, any shape.
+        v_threshold: firing threshold V_th; the surrogate is symmetric around it and 1 wide.
+        b: temperature, above 0; larger is steeper.
+
+    Returns:
+        dy/du, the shape of ``membrane``; its integral over u is 1.
+    """
+    z = membrane - v_threshold
+    bump = torch.tanh(z * b).square_().neg_().add_(1).mul_(b / 2 / math.tanh(b / 2))
+    return bump.mul_(z.abs_() < 0.5)
+
+
+class _Lif(torch.autograd.Function):
+    """Keeps only the membrane for the backward pass; spikes and surrogate follow from it."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, tau: float, v_threshold: float, b: float) -> Tensor:
+        membrane = torch.empty_like(current)
+        membrane[0] = current[0]
+        for t in range(1, len(current)):
+            previous = membrane[t - 1]
+            kept = torch.where(previous > v_threshold, 0.0, previous)
+            torch.add(current[t], kept, alpha=tau, out=membrane[t])
+        ctx.save_for_backward(membrane)
+        ctx.constants = tau, v_threshold, b
+        return (membrane > v_threshold).to(current.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None, None]:
+        (membrane,) = ctx.saved_tensors
+        tau, v_threshold, b = ctx.constants
+        slope = dspike(membrane, v_threshold, b)
+        grad = grad_spikes * slope  # dL/du_t through y_t alone
+        # du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph.
+        carry = slope.mul_(membrane).neg_().add_(membrane <= v_threshold).mul_(tau)
+        for t in range(len(grad) - 2, -1, -1):
+            grad[t].addcmul_(grad[t + 1], carry[t])
+        return grad, None, None, None
+
+
+def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: float = 3.0) -> Tensor:
+    """Spikes of a population of LIF neurons; no state outlives the call (Eq. 1).
+
+    Args:
+        current: input current I, ``[T, ...]``, time first.
+        tau: membrane decay per timestep, 0 to 1.
+        v_threshold: firing threshold V_th, above 0.
+        dspike_b: temperature of the surrogate gradient, above 0.
+
+    Returns:
+        Spikes y, 0 or 1, of ``current``'s shape and dtype. The gradient flows through the reset as well.
+    """
+    return _Lif.apply(current, tau, v_threshold, dspike_b)

@@ -1,0 +1,124 @@
+"""Command-line options derived from the dataclasses, and a parser whose every complaint is one line."""
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
+
+from litesnn.checks import InputError, fail
+from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
+from litesnn.presets import PRESETS
+
+_GROUP_TITLES = {
+    "data": "data (recipe)",
+    "network": "network (recipe)",
+    "search": "search (recipe)",
+    "retrain": "retraining (recipe)",
+}
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage text, and exits with code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def option_name(field: str) -> str:
+    """``retrain_epochs`` to ``--retrain-epochs``."""
+    return "--" + field.replace("_", "-")
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """One option per field of ``Recipe``, grouped; what is not given keeps the preset's value."""
+    parser.add_argument("--preset", default="digits", help=f"named recipe: {', '.join(PRESETS)} (default: digits)")
+    hints = typing.get_type_hints(Recipe)
+    groups = {name: parser.add_argument_group(title) for name, title in _GROUP_TITLES.items()}
+    for field in dataclasses.fields(Recipe):
+        group, text = groups[field.metadata["group"]], field.metadata["help"].replace("%", "%%")
+        hint = hints[field.name]
+        if hint is bool:
+            group.add_argument(
+                option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text
+            )
+            continue
+        metavar = "A,B,…" if typing.get_origin(hint) is tuple else field.name.upper()
+        if typing.get_origin(hint) is Literal:
+            metavar = "|".join(typing.get_args(hint))
+        group.add_argument(option_name(field.name), metavar=metavar, help=text)
+
+
+def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) -> Recipe:
+    """The recipe that the options describe: those given replace values of the preset, or of ``base`` if there is one.
+
+    Raises:
+        InputError: unknown preset, or a value that is no number or outside its range.
+    """
+    hints = typing.get_type_hints(Recipe)
+    overrides: dict[str, Any] = {}
+    for field in dataclasses.fields(Recipe):
+        given = getattr(args, field.name)
+        if given is not None:
+            overrides[field.name] = given if isinstance(given, bool) else _read(field.name, given, hints[field.name])
+    return Recipe.preset(args.preset, **overrides) if base is None else Recipe.from_dict({**base, **overrides})
+
+
+def add_point_options(parser: argparse.ArgumentParser) -> None:
+    """``--point`` for the paper's own points, or ``--lambda1 --lambda2 --p``."""
+    group = parser.add_argument_group("point")
+    group.add_argument("--point", help=f"one of the paper's: {', '.join(PAPER_POINTS)}; lambda1, lambda2 and p for CIFAR")
+    group.add_argument("--lambda1", metavar="λ1", help="weight of the memory term, per bit (default: 0)")
+    group.add_argument("--lambda2", metavar="λ2", help="weight of the computation term, per bit-SynOp (default: 0)")
+    group.add_argument("--p", metavar="P", help="percent pruned, 0 <= p < 100 (default: 50)")
+
+
+def point_from(args: argparse.Namespace) -> SearchPoint:
+    """The point that the options describe.
+
+    Raises:
+        InputError: unknown name, a value that is no number or outside its range.
+    """
+    base = SearchPoint.named(args.point) if args.point else SearchPoint(lambda1=0, lambda2=0, p=50)
+    given = {name: getattr(args, name) for name in ("lambda1", "lambda2", "p") if getattr(args, name) is not None}
+    return dataclasses.replace(base, **{name: read_number(name, text) for name, text in given.items()})
+
+
+def read_number(field: str, text: str) -> float:
+    """``text`` as a float; anything else is refused by name."""
+    try:
+        return float(text)
+    except ValueError:
+        raise fail(field, "a number", text) from None
+
+
+def read_integer(field: str, text: str) -> int:
+    """``text`` as an int; anything else is refused by name."""
+    try:
+        return int(text)
+    except ValueError:
+        raise fail(field, "an integer", text) from None
+
+
+def _read(field: str, text: str, hint: Any) -> Any:
+    """Reads one recipe value; ranges are the recipe's own business."""
+    if typing.get_origin(hint) is tuple:
+        return tuple(read_integer(field, part) for part in text.replace(",", " ").split())
+    if hint is int:
+        return read_integer(field, text)
+    return read_number(field, text) if hint is float else text
+
+
+def exit_code(main: Callable[[], None], program: str) -> int:
+    """Runs a command: bad input becomes one line and code 2, Ctrl-C code 130."""
+    try:
+        main()
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command continues from the last finished epoch", file=sys.stderr)
+        return 130
+    return 0

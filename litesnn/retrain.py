@@ -1,0 +1,196 @@
+"""Retraining a genotype from scratch with its T*, its bits and its pruning rate (Sec. 3.4, 4.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from litesnn.config import Recipe
+from litesnn.cost import DerivedCost, derived_cost
+from litesnn.data import load
+from litesnn.data.batches import batch_count, train_batches
+from litesnn.data.dataset import Dataset, Split
+from litesnn.device import check_device
+from litesnn.evaluate import Evaluation, evaluate
+from litesnn.genotype import Genotype
+from litesnn.model import Model
+from litesnn.network import Network
+from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """The finished network.
+
+    Args:
+        model: the network, ready to save.
+        records: the record of every epoch.
+        val_accuracy: percent of the validation split after the last epoch.
+        test_accuracy: percent of the test split, read once.
+        cost: counts, with the spike rates of the validation split.
+    """
+
+    model: Model
+    records: list[EpochRecord]
+    val_accuracy: float
+    test_accuracy: float
+    cost: DerivedCost
+
+
+class Retrain(Run):
+    """A resumable retraining of one genotype.
+
+    Args:
+        genotype: what to train.
+        recipe: the recipe it was searched with, or one of the same cells and nodes.
+        dataset: ``load(recipe)``.
+        seed: seed of initial values, shuffling and augmentation.
+        device: where to train; the data must be there.
+    """
+
+    phase: ClassVar[str] = "retrain"
+
+    def __init__(
+        self, genotype: Genotype, recipe: Recipe, dataset: Dataset, *, seed: int = 0, device: torch.device
+    ) -> None:
+        genotype.check_fits(recipe)
+        super().__init__(recipe, dataset, seed=seed, device=device)
+        self.genotype = genotype
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = Network(
+                recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype, auxiliary=True
+            ).to(device)
+        scores, self.weights = scores_and_weights(self.network)
+        self.scores = scores if genotype.p else []
+        self.weight_optimizer = torch.optim.SGD(
+            self.weights, lr=recipe.retrain_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr) if self.scores else None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the retraining has."""
+        return self.recipe.retrain_epochs
+
+    def identity(self) -> dict[str, Any]:
+        """Recipe, genotype and seed."""
+        genotype = json.loads(self.genotype.to_json())
+        return {"recipe": self.recipe.to_dict(), "genotype": genotype, "seed": self.seed}
+
+    def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "network": self.network,
+            "weight_optimizer": self.weight_optimizer,
+        }
+        if self.score_optimizer is not None:
+            parts["score_optimizer"] = self.score_optimizer
+        return parts
+
+    def step(self, x: Tensor, labels: Tensor) -> Tensor:
+        """One iteration on ``x`` ``[B, C, H, W]`` and its labels; returns the loss, a scalar on the device."""
+        self.weight_optimizer.zero_grad()
+        if self.score_optimizer is not None:
+            self.score_optimizer.zero_grad()
+        output = self.network(x, self.genotype.timesteps)
+        loss = F.cross_entropy(output.logits.mean(0), labels)
+        if output.aux_logits is not None:
+            loss = loss + self.recipe.aux_weight * F.cross_entropy(output.aux_logits.mean(0), labels)
+        loss.backward(inputs=[*self.weights, *self.scores])
+        nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
+        self.weight_optimizer.step()
+        if self.score_optimizer is not None:
+            self.score_optimizer.step()
+        return loss.detach()
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Accuracy and spike rates of the network as it is."""
+        self.network.eval()
+        timesteps = self.genotype.timesteps
+        return evaluate(lambda x: self.network(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
+
+    def finish(self) -> RetrainResult:
+        """The result; the one place that reads the test split."""
+        validation = self.evaluate(self.dataset.val)
+        return RetrainResult(
+            model=Model(
+                network=self.network,
+                genotype=self.genotype,
+                recipe=self.recipe,
+                classes=self.dataset.classes,
+                mean=self.dataset.mean,
+                std=self.dataset.std,
+                rates=validation.rates,
+            ),
+            records=self.records,
+            val_accuracy=validation.accuracy,
+            test_accuracy=self.evaluate(self.dataset.test).accuracy,
+            cost=derived_cost(self.genotype, self.recipe, validation.rates),
+        )
+
+    def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
+        recipe, size, split = self.recipe, self.recipe.retrain_batch, self.dataset.train
+        self.network.train()
+        total: Tensor | float = 0.0
+        batches = batch_count(len(split), size, drop_last=True)
+        done = 0
+        for x, labels in train_batches(self.dataset, split, size, recipe, generator, use_cutout=True, drop_last=True):
+            set_learning_rate(
+                self.weight_optimizer, cosine(recipe.retrain_lr, 0.0, (self.epoch + done / batches) / self.epochs)
+            )
+            total = total + self.step(x, labels)
+            done += 1
+            on_batch(self.epoch, done, batches)
+        return float(total) / done
+
+    def _assess(self) -> tuple[float, DerivedCost, int]:
+        result = self.evaluate(self.dataset.val)
+        cost = derived_cost(self.genotype, self.recipe, result.rates)
+        return result.accuracy, cost, self.genotype.timesteps
+
+
+def retrain(
+    genotype: Genotype,
+    recipe: Recipe,
+    *,
+    dataset: Dataset | None = None,
+    data_root: str | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_batch: OnBatch | None = None,
+) -> RetrainResult:
+    """Trains a genotype from scratch and tests it once.
+
+    Args:
+        genotype: what to train.
+        recipe: everything else.
+        dataset: loaded data; loaded by the recipe if None.
+        data_root: where data sets lie; None for the user's cache.
+        download: whether a missing data set may be downloaded.
+        seed: seed of initial values, shuffling and augmentation.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+        checkpoint: file that is written after every epoch and continued from if it exists.
+        on_epoch: called with every record.
+        on_batch: called after every batch, see ``OnBatch``.
+
+    Raises:
+        InputError: the genotype does not fit the recipe; bad data, device or checkpoint.
+        DivergedError: the loss became NaN or infinite.
+    """
+    chosen = check_device(device)
+    genotype.check_fits(recipe)
+    if dataset is None:
+        dataset = load(recipe, data_root=data_root, download=download, device=chosen)
+    run = Retrain(genotype, recipe, dataset, seed=seed, device=chosen)
+    complete(run, checkpoint, on_epoch, on_batch)
+    return run.finish()

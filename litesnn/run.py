@@ -1,0 +1,193 @@
+"""What a search and a retrain have in common: epochs, records, checkpoints, divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
+from litesnn.config import Recipe
+from litesnn.cost import DerivedCost
+from litesnn.data.dataset import Dataset
+from litesnn.objective import DivergedError
+
+OnBatch = Callable[[int, int, int], None]
+"""Called after every batch with (epochs finished, batches done in this epoch, batches in this epoch)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch of one phase.
+
+    Args:
+        phase: ``search`` or ``retrain``.
+        epoch: from 1.
+        epochs: how many the phase has.
+        loss: mean training loss; in the search that of the second pass.
+        val_accuracy: percent of the validation split, of the supernet at T* or of the retrained network.
+        model_size_bits: of the network that this is, or that decoding now would give.
+        bit_synops: of the same network, per sample, from spike rates on the validation split.
+        timesteps: T* of the same network.
+        seconds: duration of the epoch with its evaluation.
+    """
+
+    phase: str
+    epoch: int
+    epochs: int
+    loss: float
+    val_accuracy: float
+    model_size_bits: int
+    bit_synops: float
+    timesteps: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+class Run(ABC):
+    """A resumable training run; ``run_epoch`` until ``done``.
+
+    An epoch draws all its randomness from (seed, phase, epoch), so a resumed run repeats what an undisturbed one does.
+
+    Args:
+        recipe: the recipe.
+        dataset: its data, already on the device.
+        seed: seed of initial values, shuffling and augmentation.
+        device: where to train.
+    """
+
+    phase: ClassVar[str]
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
+        self.recipe, self.dataset, self.seed, self.device = recipe, dataset, seed, device
+        self.records: list[EpochRecord] = []
+
+    @property
+    @abstractmethod
+    def epochs(self) -> int:
+        """How many epochs the run has."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Plain values that a checkpoint must share with this run to be continued by it."""
+
+    @abstractmethod
+    def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
+        """Trains for one epoch and returns the mean loss."""
+
+    @abstractmethod
+    def _assess(self) -> tuple[float, DerivedCost, int]:
+        """Validation accuracy in percent, cost and timesteps of the network as it is."""
+
+    @abstractmethod
+    def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+        """Everything that has state to be kept."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return len(self.records)
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are finished."""
+        return self.epoch >= self.epochs
+
+    def run_epoch(self, on_batch: OnBatch = lambda epoch, done, batches: None) -> EpochRecord:
+        """Trains and assesses one epoch.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+        """
+        started = time.perf_counter()
+        phase_index = ("search", "retrain").index(self.phase)
+        generator = torch.Generator().manual_seed((2 * self.seed + phase_index) * 100_003 + self.epoch)
+        loss = self._train_epoch(generator, on_batch)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss became {loss} in {self.phase} epoch {self.epoch + 1}")
+        accuracy, cost, timesteps = self._assess()
+        record = EpochRecord(
+            phase=self.phase,
+            epoch=self.epoch + 1,
+            epochs=self.epochs,
+            loss=loss,
+            val_accuracy=accuracy,
+            model_size_bits=cost.model_size_bits,
+            bit_synops=cost.bit_synops,
+            timesteps=timesteps,
+            seconds=time.perf_counter() - started,
+        )
+        self.records.append(record)
+        return record
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint after the last finished epoch."""
+        save_checkpoint(
+            path,
+            {
+                "phase": self.phase,
+                "identity": self.identity(),
+                "records": [record.to_dict() for record in self.records],
+                "parts": {name: part.state_dict() for name, part in self._parts().items()},
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Continues from a checkpoint.
+
+        Raises:
+            InputError: it cannot be read, or belongs to another phase, recipe, point, genotype or seed.
+        """
+        state = load_checkpoint(path)
+        wanted = {"phase": self.phase, **self.identity()}
+        check_identity({"phase": state.get("phase"), **state.get("identity", {})}, wanted)
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
+        self.records = [EpochRecord(**record) for record in state["records"]]
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Cosine schedule from ``start`` at progress 0 to ``end`` at progress 1."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of all of an optimizer's groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def scores_and_weights(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """A network's pruning scores, and all its other parameters."""
+    scores: list[Tensor] = []
+    weights: list[Tensor] = []
+    for name, parameter in network.named_parameters():
+        (scores if name.rpartition(".")[2] == "scores" else weights).append(parameter)
+    return scores, weights
+
+
+def complete(
+    run: Run,
+    checkpoint: Path | None,
+    on_epoch: Callable[[EpochRecord], None] | None,
+    on_batch: OnBatch | None,
+) -> None:
+    """Runs all epochs that are left, from ``checkpoint`` if that file exists, and keeps it up to date."""
+    if checkpoint is not None and checkpoint.exists():
+        run.load(checkpoint)
+    while not run.done:
+        record = run.run_epoch(on_batch or (lambda epoch, done, batches: None))
+        if checkpoint is not None:
+            run.save(checkpoint)
+        if on_epoch is not None:
+            on_epoch(record)

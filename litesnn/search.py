@@ -1,0 +1,209 @@
+"""The differentiable search: joint optimisation of weights, alpha, beta, masks and psi (Sec. 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from litesnn.config import Recipe, SearchPoint
+from litesnn.cost import CostModel, DerivedCost, derived_cost
+from litesnn.data import load
+from litesnn.data.batches import batch_count, train_batches
+from litesnn.data.dataset import Dataset, Split
+from litesnn.data.split import halves
+from litesnn.device import check_device
+from litesnn.evaluate import evaluate
+from litesnn.genotype import Genotype
+from litesnn.network import ArchParameters, Network
+from litesnn.objective import search_loss
+from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The decoded network and the record of every epoch."""
+
+    genotype: Genotype
+    records: list[EpochRecord]
+
+
+class Search(Run):
+    """A resumable search for one point.
+
+    Every iteration takes one batch: forward, backward, step the weights; forward again with the new weights, backward,
+    step alpha, beta, scores and psi. Both passes use the whole loss.
+
+    Args:
+        point: lambda1, lambda2 and p.
+        recipe: the recipe.
+        dataset: ``load(recipe, searching=True)``.
+        seed: seed of initial values, shuffling and augmentation.
+        device: where to train; the data must be there.
+    """
+
+    phase: ClassVar[str] = "search"
+
+    def __init__(
+        self, point: SearchPoint, recipe: Recipe, dataset: Dataset, *, seed: int = 0, device: torch.device
+    ) -> None:
+        super().__init__(recipe, dataset, seed=seed, device=device)
+        self.point = point
+        classes = recipe.searched_classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = Network(recipe, recipe.search_channels, classes, point.p, None).to(device)
+            self.arch = ArchParameters(recipe).to(device)
+        self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
+        scores, self.weights = scores_and_weights(self.network)
+        self.scores = scores if point.p else []  # without pruning the scores have no effect
+        self.weight_optimizer = torch.optim.SGD(
+            self.weights, lr=recipe.weight_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        groups: list[dict[str, Any]] = [
+            {"params": [self.arch.alpha], "lr": recipe.alpha_lr},
+            {"params": [self.arch.beta], "lr": recipe.beta_lr},
+        ]
+        if self.scores:
+            groups.append({"params": self.scores, "lr": recipe.score_lr})
+        self.arch_optimizer = torch.optim.Adam(groups)
+        self.psi_optimizer = torch.optim.SGD([self.arch.psi], lr=recipe.psi_lr, momentum=recipe.psi_momentum)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the search has."""
+        return self.recipe.search_epochs
+
+    def identity(self) -> dict[str, Any]:
+        """Recipe, point and seed."""
+        return {"recipe": self.recipe.to_dict(), "point": asdict(self.point), "seed": self.seed}
+
+    def genotype(self) -> Genotype:
+        """The network that decoding now gives."""
+        return self.arch.decode(self.recipe, self.point.p)
+
+    def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "network": self.network,
+            "arch": self.arch,
+            "weight_optimizer": self.weight_optimizer,
+            "arch_optimizer": self.arch_optimizer,
+            "psi_optimizer": self.psi_optimizer,
+        }
+
+    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        shares = self.arch.shares()
+        output = self.network(x, self.recipe.timesteps, shares, measure_rates=True)
+        rates = output.rates if self.recipe.rate_gradient else output.rates.detach()
+        cost = self.cost_model(shares, rates)
+        return search_loss(output.logits, labels, shares.timesteps, cost, self.point, self.recipe)
+
+    def step(self, x: Tensor, labels: Tensor, arch_x: Tensor, arch_labels: Tensor) -> Tensor:
+        """One iteration.
+
+        Args:
+            x: batch of the first pass, ``[B, C, H, W]``; labels ``[B]``.
+            labels: its labels.
+            arch_x: batch of the second pass.
+            arch_labels: its labels.
+
+        Returns:
+            The loss of the second pass, a scalar on the device.
+        """
+        self.weight_optimizer.zero_grad()
+        self._loss(x, labels).backward(inputs=self.weights)
+        nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
+        self.weight_optimizer.step()
+
+        self.arch_optimizer.zero_grad()
+        self.psi_optimizer.zero_grad()
+        loss = self._loss(arch_x, arch_labels)
+        loss.backward(inputs=[self.arch.alpha, self.arch.beta, self.arch.psi, *self.scores])
+        self.arch_optimizer.step()
+        if self.epoch >= self.recipe.psi_warmup_epochs:
+            self.psi_optimizer.step()
+        return loss.detach()
+
+    def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
+        recipe, size = self.recipe, self.recipe.search_batch
+        weight_split = arch_split = self.dataset.train
+        if recipe.arch_batch == "held_out":
+            weight_split, arch_split = self._halves()
+        arch_batches = train_batches(
+            self.dataset, arch_split, size, recipe, generator, use_cutout=False, drop_last=True
+        )
+        self.network.train()
+        total: Tensor | float = 0.0
+        batches = batch_count(len(weight_split), size, drop_last=True)
+        done = 0
+        for x, labels in train_batches(
+            self.dataset, weight_split, size, recipe, generator, use_cutout=False, drop_last=True
+        ):
+            progress = (self.epoch + done / batches) / self.epochs
+            set_learning_rate(self.weight_optimizer, cosine(recipe.weight_lr, recipe.weight_lr_min, progress))
+            arch = (x, labels) if recipe.arch_batch == "same" else next(arch_batches, (x, labels))
+            total = total + self.step(x, labels, *arch)
+            done += 1
+            on_batch(self.epoch, done, batches)
+        return float(total) / done
+
+    def _halves(self) -> tuple[Split, Split]:
+        train = self.dataset.train
+        first, second = halves(train.labels, self.recipe.split_seed)
+        return train.take(first), train.take(second)
+
+    def _assess(self) -> tuple[float, DerivedCost, int]:
+        self.network.eval()
+        genotype = self.genotype()
+        with torch.no_grad():
+            shares = self.arch.shares()
+        result = evaluate(
+            lambda x: self.network(x, self.recipe.timesteps, shares, measure_rates=True),
+            self.dataset,
+            self.dataset.val,
+            genotype.timesteps,
+        )
+        return result.accuracy, derived_cost(genotype, self.recipe, result.rates), genotype.timesteps
+
+
+def search(
+    point: SearchPoint,
+    recipe: Recipe,
+    *,
+    dataset: Dataset | None = None,
+    data_root: str | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_batch: OnBatch | None = None,
+) -> SearchResult:
+    """Searches a network for one point.
+
+    Args:
+        point: lambda1, lambda2 and p.
+        recipe: everything else.
+        dataset: loaded data; loaded by the recipe if None.
+        data_root: where data sets lie; None for the user's cache.
+        download: whether a missing data set may be downloaded.
+        seed: seed of initial values, shuffling and augmentation.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+        checkpoint: file that is written after every epoch and continued from if it exists.
+        on_epoch: called with every record.
+        on_batch: called after every batch, see ``OnBatch``.
+
+    Raises:
+        InputError: bad data, device or checkpoint.
+        DivergedError: the loss became NaN or infinite.
+    """
+    chosen = check_device(device)
+    if dataset is None:
+        dataset = load(recipe, data_root=data_root, download=download, device=chosen, searching=True)
+    run = Search(point, recipe, dataset, seed=seed, device=chosen)
+    complete(run, checkpoint, on_epoch, on_batch)
+    return SearchResult(genotype=run.genotype(), records=run.records)
