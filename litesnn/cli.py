@@ -39,9 +39,9 @@ from litesnn.run import EpochRecord, OnBatch
 from litesnn.search import search
 
 
-def main() -> int:
-    """Entry point of the ``litesnn`` command; returns the exit code."""
-    args = _parser().parse_args()
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the ``litesnn`` command; reads the command line if None and returns the exit code."""
+    args = _parser().parse_args(arguments)
     return exit_code(lambda: args.command(args), "litesnn")
 
 
@@ -226,14 +226,16 @@ def _prepare(args: argparse.Namespace, default: str | Path) -> Path:
 
 
 def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Dataset:
-    with _bars() as bars:
-        task: list[TaskID] = []
+    bars = _bars()
+    task: list[TaskID] = []
 
-        def progress(done: int, total: int) -> None:
-            if not task:
-                task.append(bars.add_task("read data", total=total))
-            bars.update(task[0], completed=done)
+    def progress(done: int, total: int) -> None:
+        if not task:  # small data sets never get here and show no bar
+            bars.start()
+            task.append(bars.add_task("read data", total=total))
+        bars.update(task[0], completed=done)
 
+    try:
         return load(
             recipe,
             data_root=args.data_root,
@@ -242,6 +244,9 @@ def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Datas
             searching=searching,
             progress=progress,
         )
+    finally:
+        if task:
+            bars.stop()
 
 
 def _bars() -> Progress:

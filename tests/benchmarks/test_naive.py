@@ -6,6 +6,7 @@ Everything runs in float64, where a membrane within rounding of the threshold is
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,6 +86,10 @@ def genotype_of(recipe: Recipe, p: float) -> Genotype:
     return Genotype(nodes=tuple(nodes[: recipe.nodes]), bits=bits, timesteps=recipe.timesteps, p=p)
 
 
+def named(name: str) -> Callable[[str], str]:
+    return lambda message: f"{name}: {message}"
+
+
 def assert_same_gradients(fused: nn.Module, other: nn.Module) -> None:
     # Batch norm lets gradients cancel to far below the terms that they are sums of: rounding is that of the largest.
     rounding = 1e-13 * max(float(p.grad.abs().max()) for p in other.parameters() if p.grad is not None)
@@ -95,17 +100,18 @@ def assert_same_gradients(fused: nn.Module, other: nn.Module) -> None:
         else:
             constant = name in ("beta", "psi") and b.shape[-1] == 1  # the softmax of a single logit
             assert constant or rounding < 1e-6 * float(b.grad.abs().max()), f"{name}: gradient too small to compare"
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=rounding, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=rounding, msg=named(name))
 
 
 def assert_same_buffers(fused: nn.Module, other: nn.Module) -> None:
     for (name, a), (_, b) in zip(fused.named_buffers(), other.named_buffers(), strict=True):
         if not name.endswith("num_batches_tracked"):  # unused: the momentum is constant
-            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=named(name))
 
 
-def assert_lively(rates: Tensor) -> None:
+def assert_lively(rates: Tensor | None) -> None:
     """The comparison says nothing about neurons that are silent or always fire."""
+    assert rates is not None
     assert ((rates > 0.02) & (rates < 0.98)).double().mean() > 0.6
 
 
@@ -126,6 +132,7 @@ def test_supernet_equals_naive_execution(name: str, training: bool) -> None:
     for run, parameters in ((fused, arch), (NaiveNetwork(other, recipe, None), other_arch)):
         shares = parameters.shares()
         output = run(x, recipe.timesteps, shares, measure_rates=True)
+        assert output.rates is not None
         # Rates keep their gradient here: the option that asks the most of both.
         cost = cost_model(shares, output.rates)
         loss = search_loss(output.logits, labels, shares.timesteps, cost, POINT, recipe)
@@ -153,6 +160,7 @@ def test_derived_network_equals_naive_execution(name: str, training: bool) -> No
     outputs = []
     for run in (fused, NaiveNetwork(other, recipe, genotype)):
         output = run(x, recipe.timesteps, measure_rates=True)
+        assert output.rates is not None
         (cross_entropy_per_timestep(output.logits, labels).sum() + output.rates.square().sum()).backward()
         outputs.append(output)
     torch.testing.assert_close(outputs[0].logits, outputs[1].logits, rtol=1e-10, atol=1e-12)

@@ -11,9 +11,9 @@ from litesnn.data.dataset import Dataset, Split
 from litesnn.genotype import Genotype
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny tensors run slower on several threads than on one."""
+    """Tiny tensors run slower on several threads than on one, a hundred times so where cores are shared."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -155,9 +155,7 @@ def test_decoding_equals_brute_force(data: st.DataObject, nodes: int, cells: int
             tuple((s, "conv3x3" if incoming[s][0] >= incoming[s][1] else "skip") for s in sorted(ranked[:2]))
         )
 
-    got = decode(
-        torch.tensor(alpha), torch.tensor(beta), torch.tensor(psi), nodes=nodes, bit_widths=(1, 2, 4), p=33.3
-    )
+    got = decode(torch.tensor(alpha), torch.tensor(beta), torch.tensor(psi), nodes=nodes, bit_widths=(1, 2, 4), p=33.3)
     assert got.nodes == tuple(expected)
     assert got.bits == tuple((1, 2, 4)[row.index(max(row))] for row in beta)
     assert got.timesteps == psi.index(max(psi)) + 1

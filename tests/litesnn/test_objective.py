@@ -49,7 +49,11 @@ CROSS_ENTROPY = sum(share * ce for share, ce in zip([0.1, 0.2, 0.3, 0.4], cross_
         ({"lambda1": 1e-4, "lambda2": 0}, {}, 0.2),
         ({"lambda1": 0, "lambda2": 1e-9}, {}, 0.21),  # 30 samples by default, as in the authors' batch
         ({"lambda1": 0, "lambda2": 1e-9}, {"cost_batch": 1}, 0.007),
-        ({"lambda1": 0, "lambda2": 1e-9}, {"search_batch": 7}, 0.21),  # the batch size does not change lambda2's meaning
+        (
+            {"lambda1": 0, "lambda2": 1e-9},
+            {"search_batch": 7},
+            0.21,
+        ),  # the batch size does not change lambda2's meaning
         ({"lambda1": 1e-4, "lambda2": 1e-9}, {"cost_batch": 100}, 0.9),
     ],
 )

@@ -87,7 +87,9 @@ def test_stacked_layers_are_quantised_each_alone(bits: int) -> None:
     assert quantization_step(layers, bits, 1).shape == (3, 1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("weight", [torch.full((4, 5), 0.3), torch.zeros(3), torch.tensor([[2.0]]), torch.full((2,), -1e30)])
+@pytest.mark.parametrize(
+    "weight", [torch.full((4, 5), 0.3), torch.zeros(3), torch.tensor([[2.0]]), torch.full((2,), -1e30)]
+)
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_constant_weights_stay_finite(weight: Tensor, bits: int) -> None:
     assert quantization_step(weight, bits).min() > 0

@@ -1,0 +1,138 @@
+"""Retraining: its update rule, its auxiliary head, and that the test split is read once."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from litesnn.checks import InputError
+from litesnn.compconv import CompConv
+from litesnn.config import Recipe
+from litesnn.data.dataset import Dataset, Split
+from litesnn.genotype import Genotype
+from litesnn.retrain import Retrain, retrain
+
+CPU = torch.device("cpu")
+
+
+def test_one_iteration_equals_the_update_rules_written_out(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    recipe = tiny_recipe(retrain_lr=0.3, weight_decay=0.1, grad_clip=0.5, score_lr=0.04, aux_weight=0.7)
+    run = Retrain(tiny_genotype, recipe, tiny_dataset, device=CPU)
+    run.network.train()
+    by_hand = copy.deepcopy(run)
+    x, labels = tiny_dataset.normalise(tiny_dataset.train.inputs[:8]), tiny_dataset.train.labels[:8]
+    got_loss = run.step(x, labels)
+
+    output = by_hand.network(x, 2)
+    assert output.aux_logits is not None and output.aux_logits.shape == (2, 8, 3)
+    main = F.cross_entropy((output.logits[0] + output.logits[1]) / 2, labels)
+    head = F.cross_entropy((output.aux_logits[0] + output.aux_logits[1]) / 2, labels)
+    loss = main + 0.7 * head
+    assert got_loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    grads = torch.autograd.grad(loss, [*by_hand.weights, *by_hand.scores])
+    weight_grads, score_grads = grads[: len(by_hand.weights)], grads[len(by_hand.weights) :]
+    norm = sum(float((g.double() ** 2).sum()) for g in weight_grads) ** 0.5
+    assert norm > 0.5  # so that it is clipped
+    for got, weight, grad in zip(run.weights, by_hand.weights, weight_grads, strict=True):
+        torch.testing.assert_close(got, weight - 0.3 * (grad * 0.5 / norm + 0.1 * weight), rtol=1e-4, atol=1e-6)
+    for got, score, grad in zip(run.scores, by_hand.scores, score_grads, strict=True):
+        torch.testing.assert_close(got, score - 0.04 * grad / (grad.abs() + 1e-8), rtol=1e-3, atol=1e-5)
+
+
+def test_without_a_head(tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype) -> None:
+    run = Retrain(tiny_genotype, tiny_recipe(aux_cell=0), tiny_dataset, device=CPU)
+    x = tiny_dataset.normalise(tiny_dataset.train.inputs[:8])
+    assert run.network(x, 2).aux_logits is None
+    run.run_epoch()
+
+
+def test_the_test_split_is_read_once_at_the_end(
+    tiny_recipe: Callable[..., Recipe],
+    tiny_dataset: Dataset,
+    tiny_genotype: Genotype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Split] = []
+    original = Retrain.evaluate
+
+    def evaluate(self: Retrain, split: Split) -> Any:
+        read.append(split)
+        return original(self, split)
+
+    monkeypatch.setattr(Retrain, "evaluate", evaluate)
+    retrain(tiny_genotype, tiny_recipe(), dataset=tiny_dataset)
+    assert [split is tiny_dataset.test for split in read].count(True) == 1
+    assert read[-1] is tiny_dataset.test
+    assert all(split is tiny_dataset.val or split is tiny_dataset.test for split in read)
+
+
+def test_the_result_does_not_depend_on_the_test_split(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    wrong = Split(tiny_dataset.test.inputs, (tiny_dataset.test.labels + 1) % 3)
+    other = Dataset.build("tiny", tiny_dataset.classes, tiny_dataset.train, tiny_dataset.val, wrong)
+    first, second = (retrain(tiny_genotype, tiny_recipe(), dataset=d) for d in (tiny_dataset, other))
+    assert first.val_accuracy == second.val_accuracy and first.cost == second.cost
+    for a, b in zip(first.model.network.parameters(), second.model.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_network_is_what_the_genotype_says(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    network = retrain(tiny_genotype, tiny_recipe(), dataset=tiny_dataset).model.network
+    for cell, bits in zip(network.cells, (2, 1), strict=True):
+        for conv in (m for m in cell.modules() if isinstance(m, CompConv)):
+            assert conv.bits == (bits,)
+            for layer in conv.compressed_weight(None).unflatten(0, conv.weight.shape[:2]):
+                values = layer.flatten().tolist()
+                assert values.count(0.0) == len(values) // 2  # all sizes here are even; p = 50
+                assert len(set(values) - {0.0}) <= 2**bits
+
+
+def test_records_tell_size_and_timesteps(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    result = retrain(tiny_genotype, tiny_recipe(), dataset=tiny_dataset)
+    # Cell 1 (2 bits, 3 channels per node): three convolutions, skip on a cell input being one, and an identity.
+    # Cell 2 (1 bit, 6 channels per node) alike. Half of the weights is kept.
+    stem, classifier = 4 * 9 * 6 // 2, 4 * 12 * 3 // 2
+    first, second = 2 * 3 * (9 * 6 * 3) // 2, 1 * 3 * (9 * 6 * 6) // 2
+    assert [r.model_size_bits for r in result.records] == [stem + first + second + classifier] * 3
+    assert result.cost.model_size_bits == stem + first + second + classifier
+    assert result.records[-1].bit_synops == result.cost.bit_synops
+    assert result.records[-1].val_accuracy == result.val_accuracy
+    assert result.cost.multiplications == 2 * 27 * 36  # two timesteps, half of 54 weights, 6 x 6 positions
+
+
+def test_it_learns_what_is_easy(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    recipe = tiny_recipe(retrain_epochs=30, retrain_lr=0.2, retrain_channels=12, cutout=0, crop_padding=0)
+    result = retrain(tiny_genotype, recipe, dataset=tiny_dataset)
+    assert result.records[-1].loss < 0.7 * result.records[0].loss
+    assert result.test_accuracy >= 75  # chance is 33
+
+
+def test_a_genotype_of_another_recipe_is_refused(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    with pytest.raises(InputError, match=r"\Agenotype\.nodes: expected 1 nodes as in the recipe, got 2\Z"):
+        retrain(tiny_genotype, tiny_recipe(nodes=1), dataset=tiny_dataset)
+
+
+def test_the_second_timestep_sees_the_same_frame(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    # Direct encoding, and causal: the first output does not depend on how many timesteps follow.
+    network = Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU).network.eval()
+    x: Tensor = tiny_dataset.normalise(tiny_dataset.val.inputs)
+    with torch.no_grad():
+        one, three = network(x, 1).logits, network(x, 3).logits
+    torch.testing.assert_close(one[0], three[0])

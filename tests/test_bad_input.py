@@ -1,0 +1,174 @@
+"""Every bad input of both commands: one clear line that names the field, exit code 2, nothing half-written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from litesnn import Genotype, cli
+from PIL import Image
+from tune import pareto
+
+GENOTYPE = Genotype(nodes=(((0, "skip"), (1, "conv3x3")), ((0, "skip"), (2, "skip"))), bits=(4, 2, 1), timesteps=2, p=50)
+
+# (arguments of the command, what its line must name)
+RECIPE_CASES = [
+    ("--preset tiny", "preset: expected one of"),
+    ("--nodes two", "nodes: expected an integer"),
+    ("--nodes 0", "nodes: expected an integer of at least 1"),
+    ("--search-channels 15", "search_channels: expected a multiple of nodes (2), got 15"),
+    ("--bit-widths 1,5", "bit-width: expected one of 1, 2, 3, 4, got 5"),
+    ("--bit-widths 2,1", "bit_widths: expected different widths in rising order"),
+    ("--stem-bits 8", "bit-width: expected one of"),
+    ("--widths 1,3", "widths: expected factors"),
+    ("--input-skip identity", "input_skip: expected one of conv3x3, conv1x1"),
+    ("--tau 2", "tau: expected"),
+    ("--timesteps 0", "timesteps: expected an integer of at least 1"),
+    ("--weight-lr nan", "weight_lr: expected a finite number"),
+    ("--weight-lr x", "weight_lr: expected a number"),
+    ("--retrain-epochs 0", "retrain_epochs: expected"),
+    ("--val-fraction 1", "val_fraction: expected"),
+    ("--aux-cell 9", "aux_cell: expected"),
+    ("--dataset mnist", "dataset: expected one of"),
+    ("--dataset folder:", "dataset: expected one of"),
+    ("--dataset folder:/no/such/folder", "/no/such/folder"),
+    ("--dataset cifar10", "input_shape: expected (3, 32, 32) for cifar10"),
+    ("--classes 11", "classes: expected 10 for digits, got 11"),
+    ("--preset cifar10 --data-root {tmp}", "--download"),
+    ("--preset gsc --data-root {tmp}", "--download"),
+    ("--data-root {tmp}/missing", "data_root: expected an existing folder"),
+    ("--no-such-option", "--no-such-option"),
+    ("--seed -1", "seed: expected"),
+    ("--seed x", "--seed"),
+]
+PARETO_CASES = [
+    *RECIPE_CASES,
+    ("--points 0,0", "points: expected lambda1,lambda2,p"),
+    ("--points 0,0,100", "p: expected a finite number at least 0 and below 100"),
+    ("--points -1,0,50", "--points"),
+    ("--points=-1,0,50", "lambda1: expected"),
+    ("--points=0,inf,50", "lambda2: expected"),
+    ("--cpus-per-trial 0", "cpus-per-trial: expected"),
+    ("--gpus-per-trial -1", "gpus-per-trial: expected"),
+    ("--gpus-per-trial=nan", "gpus-per-trial: expected"),
+    ("--max-concurrent=-1", "max-concurrent: expected"),
+    ("--name a/b", "name: expected a plain folder name"),
+    ("--storage {tmp}/file/below", "storage: expected a folder that can be written"),
+    ("dance", "dance"),
+]
+SEARCH_CASES = [
+    *RECIPE_CASES,
+    ("--lambda1=-1e-9", "lambda1: expected a finite number at least 0"),
+    ("--lambda1 nan", "lambda1: expected"),
+    ("--lambda2 inf", "lambda2: expected"),
+    ("--lambda2 x", "lambda2: expected a number"),
+    ("--p 100", "p: expected"),
+    ("--p=-1", "p: expected"),
+    ("--point huge", "point: expected one of large, medium, small, gsc"),
+    ("--device tpu", "device: expected"),
+    ("--device cuda:99", "device: expected"),
+    ("--threads 0", "threads: expected"),
+    ("--out {tmp}/file", "out: expected a folder that can be written"),
+]
+OTHER_CASES = [
+    ("retrain {tmp}/missing.json", "genotype: expected a readable JSON file"),
+    ("retrain {tmp}/file", "genotype: expected JSON"),
+    ("retrain {tmp}/genotype.json --nodes 4", "genotype.nodes: expected 4 nodes as in the recipe, got 2"),
+    ("retrain {tmp}/genotype.json --widths 1,2", "genotype.bits: expected one per cell of the recipe (2)"),
+    ("retrain {tmp}/bits5.json", "genotype.bits: expected one of 1, 2, 3, 4, got 5"),
+    ("evaluate {tmp}/missing.safetensors", "model: expected a readable file"),
+    ("evaluate {tmp}/file", "model: expected a safetensors file"),
+    ("describe {tmp}/genotype.json --spike-rate 2", "spike-rate: expected a number from 0 to 1"),
+    ("describe {tmp}/missing.safetensors", "model: expected a readable file"),
+    ("", "search | retrain | evaluate | describe"),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of its own, with the files that the cases name outside it."""
+    (tmp_path / "file").write_text("not what you think")
+    (tmp_path / "genotype.json").write_text(GENOTYPE.to_json())
+    (tmp_path / "bits5.json").write_text(json.dumps({**json.loads(GENOTYPE.to_json()), "bits": [5, 1, 1]}))
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+def check_refused(code: int, stderr: str, expected: str, home: Path) -> None:
+    assert code == 2
+    assert len(stderr.splitlines()) == 1, stderr
+    assert expected in stderr
+    written = [path for path in home.rglob("*") if path.is_file()]
+    assert written == []
+
+
+def exit_code_of(main: object, arguments: list[str]) -> int:
+    try:
+        return main(arguments)  # type: ignore[operator]
+    except SystemExit as stop:  # from the parser
+        return int(stop.code or 0)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), PARETO_CASES)
+def test_pareto(arguments: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = exit_code_of(pareto.main, arguments.format(tmp=home.parent).split())
+    check_refused(code, capsys.readouterr().err, expected, home)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), SEARCH_CASES)
+def test_search(arguments: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = exit_code_of(cli.main, ["search", *arguments.format(tmp=home.parent).split()])
+    check_refused(code, capsys.readouterr().err, expected, home)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), OTHER_CASES)
+def test_other_commands(arguments: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = exit_code_of(cli.main, arguments.format(tmp=home.parent).split())
+    check_refused(code, capsys.readouterr().err, expected, home)
+
+
+def picture(path: Path, size: tuple[int, int] = (8, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, 128).save(path)
+
+
+@pytest.mark.parametrize("fault", ["empty class", "unreadable image", "another size"])
+def test_faulty_folder_is_named(fault: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = home.parent / "own"
+    for part in ("train", "test"):
+        for label in ("a", "b"):
+            for n in range(4):
+                picture(root / part / label / f"{n}.png")
+    if fault == "empty class":
+        for path in (root / "train" / "b").iterdir():
+            path.unlink()
+        expected = str(root / "train" / "b")
+    elif fault == "unreadable image":
+        (root / "train" / "a" / "2.png").write_text("no picture")
+        expected = str(root / "train" / "a" / "2.png")
+    else:
+        picture(root / "train" / "a" / "1.png", (9, 8))
+        expected = str(root / "train" / "a" / "1.png")
+    code = exit_code_of(pareto.main, ["--dataset", f"folder:{root}", "--classes", "2"])
+    check_refused(code, capsys.readouterr().err, expected, home)
+
+
+def test_unwritable_storage(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The superuser may write anywhere, so the answer of the system is replaced.
+    monkeypatch.setattr("tune.store.os.access", lambda path, mode: False)
+    code = exit_code_of(pareto.main, ["--storage", str(home)])
+    check_refused(code, capsys.readouterr().err, f"storage: expected a folder that can be written, got {home}", home)
+
+
+def test_a_checkpoint_of_another_recipe(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = home.parent / "out"
+    tiny = "--widths 1 --search-channels 2 --retrain-channels 2 --timesteps 1 --search-batch 200 --threads 1".split()
+    command = ["search", *tiny, "--out", str(out), "--search-epochs", "1"]
+    assert exit_code_of(cli.main, command) == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    capsys.readouterr()
+    code = exit_code_of(cli.main, [*command, "--tau", "0.5"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2 and "checkpoint: expected one with tau = 0.5, got one with tau = 0.2" in error
+    assert before == {path: path.read_bytes() for path in out.iterdir()}

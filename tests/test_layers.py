@@ -1,0 +1,50 @@
+"""Imports go one way: the method knows nothing of the service, and what builds fronts needs neither Ray nor torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WITHOUT_RAY_OR_TORCH = ("front", "store", "points", "plot")
+WITH_RAY = {"tune/trial.py", "tune/live.py", "tune/pareto.py"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def test_the_method_imports_neither_ray_nor_the_service() -> None:
+    files = sorted((ROOT / "litesnn").rglob("*.py"))
+    assert len(files) > 20
+    for path in files:
+        assert not imported(path) & {"ray", "tune", "optuna", "benchmarks"}, path
+
+
+def test_only_trainable_display_and_command_import_ray() -> None:
+    for path in (ROOT / "tune").rglob("*.py"):
+        if path.relative_to(ROOT).as_posix() not in WITH_RAY:
+            assert "ray" not in imported(path), path
+
+
+@pytest.mark.parametrize("module", WITHOUT_RAY_OR_TORCH)
+def test_building_fronts_loads_neither_ray_nor_torch(module: str) -> None:
+    code = f"import sys, tune.{module}; print([m for m in ('ray', 'torch') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_file_of_tune_hides_another_module() -> None:
+    """`python tune/pareto.py` puts tune/ first on the path."""
+    for path in (ROOT / "tune").glob("*.py"):
+        assert path.stem not in sys.stdlib_module_names and path.stem not in {"ray", "torch", "optuna", "pandas", "rich"}

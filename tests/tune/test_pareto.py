@@ -1,0 +1,132 @@
+"""The command on a real Ray cluster of its own, with real digits: results, resuming, a killed worker, a diverging point."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from PIL import Image
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+# A trial of about a second, like the recipe of the other tests here.
+OPTIONS = (
+    "--widths 1,2 --search-channels 4 --retrain-channels 4 --timesteps 2 "
+    "--search-epochs 2 --retrain-epochs 3 --search-batch 100 --retrain-batch 100"
+).split()
+
+
+def start(storage: Path, *more: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "tune" / "pareto.py"), "--storage", str(storage), "--address", "local"]
+    return subprocess.Popen(
+        [*command, *OPTIONS, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("storage")
+
+
+@pytest.fixture(scope="module")
+def output(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    text = finish(start(storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50", "--cpus-per-trial", "2", cwd=elsewhere))
+    assert list(elsewhere.iterdir()) == []  # nothing in the working directory
+    return text
+
+
+def test_prints_the_front_and_where_the_files_are(storage: Path, output: str) -> None:
+    assert "Pareto front" in output and "val %" in output
+    for name in ("front.png", "front.csv", "trials.csv"):
+        assert str(storage / "digits" / name) in output
+        assert (storage / "digits" / name).is_file()
+    assert "Traceback" not in output
+
+
+def test_every_trial_leaves_genotype_metrics_and_weights(storage: Path, output: str) -> None:
+    for name in ("l1_0-l2_0-p_0-seed_0", "l1_1e-06-l2_1e-09-p_50-seed_0"):
+        folder = storage / "digits" / "trials" / name
+        assert {"genotype.json", "metrics.jsonl", "model.safetensors", "result.json"} <= {p.name for p in folder.iterdir()}
+        epochs = [(e["phase"], e["epoch"]) for e in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
+        assert epochs == [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2), ("retrain", 3)]
+
+
+def test_trials_use_the_threads_they_were_given(storage: Path, output: str) -> None:
+    results = list((storage / "digits" / "trials").glob("l1_*p_*/result.json"))
+    assert [json.loads(path.read_text()).get("threads", 2) for path in results] == [2, 2, 2]
+
+
+def test_a_diverged_trial_is_listed_with_its_reason_and_not_in_the_front(storage: Path, output: str) -> None:
+    assert "not in the front: l1_1e+300-l2_0-p_50-seed_0 diverged: the loss became" in output
+    trials = pd.read_csv(storage / "digits" / "trials.csv").set_index("trial")
+    assert trials.loc["l1_1e+300-l2_0-p_50-seed_0", "status"] == "diverged"
+    front = pd.read_csv(storage / "digits" / "front.csv")
+    assert len(trials) == 3 and 1 <= len(front) <= 2 and set(front["status"]) == {"finished"}
+
+
+def test_the_plot_is_a_picture(storage: Path, output: str) -> None:
+    with Image.open(storage / "digits" / "front.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 500
+        assert len(set(picture.convert("RGB").get_flattened_data())) > 50
+
+
+def test_repeating_the_command_keeps_what_is_finished(storage: Path, output: str, tmp_path: Path) -> None:
+    results = {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
+    again = finish(start(storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50", cwd=tmp_path))
+    assert "3 points, 3 of them finished before" in again
+    assert results == {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
+
+
+def test_a_killed_worker_continues_from_its_last_epoch(tmp_path: Path) -> None:
+    process = start(tmp_path, "--points", "0,0,50", "--retrain-epochs", "12", cwd=tmp_path)
+    metrics = tmp_path / "digits" / "trials" / "l1_0-l2_0-p_50-seed_0" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 4):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = [p for p in psutil.Process(process.pid).children(recursive=True) if _is_trial(p)]
+    assert len(workers) == 1
+    before = metrics.read_text().splitlines()
+    workers[0].kill()
+    output = finish(process)
+    after = metrics.read_text().splitlines()
+    assert after[: len(before)] == before  # what was done was not done again
+    epochs = [json.loads(line)["epoch"] for line in after]
+    assert epochs == [1, 2, *range(1, 13)]
+    assert "1 of 1 finished networks" in output
+
+
+def test_a_trial_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
+    """A damaged genotype makes its every attempt fail."""
+    broken = tmp_path / "digits" / "trials" / "l1_0-l2_0-p_50-seed_0"
+    broken.mkdir(parents=True)
+    (broken / "genotype.json").write_text("{")
+    output = finish(start(tmp_path, "--points", "0,0,50 0,0,0", cwd=tmp_path))
+    assert "l1_0-l2_0-p_50-seed_0 failed: litesnn.checks.InputError: genotype: expected JSON" in output
+    assert "1 of 1 finished networks" in output
+
+
+def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
+    process = start(tmp_path, "--cpus-per-trial", str((os.cpu_count() or 1) + 1), cwd=tmp_path)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "cpus-per-trial: expected at most" in output.splitlines()[-1]
+
+
+def _is_trial(process: psutil.Process) -> bool:
+    try:
+        return "ImplicitFunc" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False

@@ -1,0 +1,50 @@
+"""Data sets as plain arrays, so that Ray's object store can hold one copy for all trials of a node."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+
+from litesnn.config import Recipe
+from litesnn.data import Dataset, Split, load
+
+_SPLITS = ("train", "val", "test")
+Arrays = dict[str, Any]
+
+
+def to_arrays(dataset: Dataset) -> Arrays:
+    """NumPy arrays and names; the object store maps arrays into every process without copying them."""
+    arrays: Arrays = {"name": dataset.name, "classes": dataset.classes}
+    arrays |= {"mean": dataset.mean.numpy(), "std": dataset.std.numpy()}
+    for name in _SPLITS:
+        split: Split = getattr(dataset, name)
+        arrays |= {f"{name}.inputs": split.inputs.numpy(), f"{name}.labels": split.labels.numpy()}
+    return arrays
+
+
+def from_arrays(arrays: Arrays) -> Dataset:
+    """The inverse of ``to_arrays``; tensors share the arrays' memory, which must not be written."""
+    with warnings.catch_warnings():
+        # The arrays of the object store are read-only, which torch warns about; nothing here writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        splits = {
+            name: Split(torch.from_numpy(arrays[f"{name}.inputs"]), torch.from_numpy(arrays[f"{name}.labels"]))
+            for name in _SPLITS
+        }
+        mean, std = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["std"])
+    return Dataset(arrays["name"], tuple(arrays["classes"]), splits["train"], splits["val"], splits["test"], mean, std)
+
+
+def load_arrays(recipe: Recipe, data_root: str | None, download: bool) -> dict[str, Arrays]:
+    """The data sets of both phases, ``{"search": …, "retrain": …}``; one object where they are the same.
+
+    Raises:
+        InputError: missing, damaged or unfitting data.
+    """
+    retrain = to_arrays(load(recipe, data_root=data_root, download=download))
+    same = (recipe.searched_dataset, recipe.searched_classes) == (recipe.dataset, recipe.classes)
+    if same:
+        return {"search": retrain, "retrain": retrain}
+    return {"search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True)), "retrain": retrain}

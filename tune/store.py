@@ -1,0 +1,143 @@
+"""An experiment on disk. Every trial owns a folder and writes whole files; tables are a pure function of them.
+
+    NAME/experiment.json               the recipe that all trials share
+    NAME/trials/<trial>/point.json     λ1, λ2, p and seed
+                        metrics.jsonl  one line per epoch
+                        genotype.json  once the search is over
+                        search.pt, retrain.pt   checkpoints, until the trial is over
+                        model.safetensors, result.json   the outcome
+    NAME/trials.csv, front.csv, front.png
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from litesnn.checkpoint import write_text
+from litesnn.checks import InputError
+
+FINISHED, DIVERGED, FAILED, UNFINISHED = "finished", "diverged", "failed", "unfinished"
+
+COLUMNS = (
+    "trial status reason lambda1 lambda2 p seed phase epoch val_accuracy test_accuracy model_size_bits side_bits "
+    "bit_synops additions multiplications energy_mj ann_energy_mj timesteps bits seconds"
+).split()
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The files of one trial."""
+
+    path: Path
+
+    def checkpoint(self, phase: str) -> Path:
+        """State of a phase after its last finished epoch."""
+        return self.path / f"{phase}.pt"
+
+    @property
+    def genotype(self) -> Path:
+        """Exists once the search is over."""
+        return self.path / "genotype.json"
+
+    @property
+    def model(self) -> Path:
+        """The trained network."""
+        return self.path / "model.safetensors"
+
+    def write_point(self, point: Mapping[str, Any]) -> None:
+        """Says what the trial is about."""
+        _write_json(self.path / "point.json", point)
+
+    def write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces the metrics by these, one line per epoch."""
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The records of all epochs so far."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def write_result(self, status: str, **values: Any) -> None:
+        """The outcome: ``finished``, ``diverged`` or ``failed``, with a reason or the network's figures."""
+        _write_json(self.path / "result.json", {"status": status, **values})
+
+    def read_result(self) -> dict[str, Any] | None:
+        """The outcome; None while there is none."""
+        path = self.path / "result.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def row(self) -> dict[str, Any]:
+        """This trial's line of the table."""
+        point = json.loads((self.path / "point.json").read_text(encoding="utf-8"))
+        metrics, result = self.read_metrics(), self.read_result()
+        last = metrics[-1] if metrics else {}
+        row = {**point, **last, "status": UNFINISHED, "reason": "", **(result or {}), "trial": self.path.name}
+        row["seconds"] = sum(record["seconds"] for record in metrics)
+        if isinstance(row.get("bits"), list):
+            row["bits"] = " ".join(map(str, row["bits"]))
+        return {column: row.get(column) for column in COLUMNS}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The folder of one experiment."""
+
+    path: Path
+
+    def check(self, recipe: Mapping[str, Any]) -> None:
+        """Checks, without writing anything, that ``open`` will work.
+
+        Raises:
+            InputError: the place cannot be written, or holds an experiment of another recipe; the first difference is
+                named.
+        """
+        existing = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(f"storage: expected a folder that can be written, got {existing}")
+        file = self.path / "experiment.json"
+        if not file.exists():
+            return
+        found = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+        for key, value in recipe.items():
+            if found.get(key) != value:
+                raise InputError(
+                    f"name: expected the recipe of the experiment in {self.path}, got another {key}: "
+                    f"there {found.get(key)!r}, here {value!r}; choose another --name"
+                )
+
+    def open(self, recipe: Mapping[str, Any]) -> None:
+        """Creates the folder if it is not there yet; ``check`` first."""
+        file = self.path / "experiment.json"
+        if not file.exists():
+            _write_json(file, {"recipe": recipe})
+
+    def trial(self, name: str) -> TrialFolder:
+        """The folder of a trial by its name."""
+        return TrialFolder(self.path / "trials" / name)
+
+    def table(self) -> pd.DataFrame:
+        """All trials that have started, one row each, columns ``COLUMNS``."""
+        folders = sorted(path.parent for path in self.path.glob("trials/*/point.json"))
+        return pd.DataFrame([TrialFolder(folder).row() for folder in folders], columns=COLUMNS)
+
+    def write_csv(self, name: str, table: pd.DataFrame) -> Path:
+        """Writes a table beside the trials, with sizes in MB and Bit-SynOps in M beside the exact counts."""
+        shown = table.copy()
+        shown.insert(shown.columns.get_loc("model_size_bits"), "model_size_mb", table["model_size_bits"] / 8e6)
+        shown.insert(shown.columns.get_loc("bit_synops"), "bit_synops_m", table["bit_synops"] / 1e6)
+        path = self.path / name
+        write_text(path, shown.to_csv(index=False))
+        return path
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(values, indent=2) + "\n")
