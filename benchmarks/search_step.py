@@ -1,8 +1,9 @@
 """Times one search iteration of the paper's CIFAR-10 supernet, fused against naive execution.
 
 An iteration is ``Search.step``: both forward and backward passes and every optimizer step, on random data of CIFAR's
-shape. Both sides are the same ``Search``; only the forward pass differs (see ``benchmarks.naive``). Batch norm runs by
-torch's kernel on both sides, so that the ratio does not profit from a slow formula.
+shape. The naive side executes the same network with the same parameters (see ``benchmarks.naive``), and its two passes
+are written plainly: every gradient in both, torch's default optimizers. Batch norm runs by torch's kernel on both
+sides, so that the ratio does not profit from a slow formula, and both reuse freed memory alike.
 
     python -m benchmarks.search_step --repeats 5
 """
@@ -16,6 +17,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,13 @@ from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.naive import NaiveNetwork
-from litesnn.checkpoint import write_text
 from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset, Split
-from litesnn.device import use_threads
+from litesnn.device import prepare_cpu
+from litesnn.files import write_text
+from litesnn.joint_search import Search
 from litesnn.objective import search_loss
-from litesnn.search import Search
 
 SIDES = ("fused", "naive")
 BUSY = 1.5
@@ -39,9 +41,29 @@ BUSY = 1.5
 
 
 class NaiveSearch(Search):
-    """The same search with the naive forward pass."""
+    """The same search with naive execution and two plain passes."""
 
-    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for optimizer in (self.weight_optimizer, self.arch_optimizer):
+            for group in optimizer.param_groups:
+                group["fused"] = False
+
+    def step(self, x: Tensor, labels: Tensor, arch_x: Tensor, arch_labels: Tensor) -> Tensor:
+        """As ``Search.step``; each pass computes every gradient and uses those that it steps."""
+        self.network.zero_grad()
+        self._loss(x, labels, with_cost=True).backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
+        self.weight_optimizer.step()
+        self.network.zero_grad()
+        self.arch.zero_grad()
+        loss = self._loss(arch_x, arch_labels, with_cost=True)
+        loss.backward()
+        self.arch_optimizer.step()
+        self.psi_optimizer.step()
+        return loss.detach()
+
+    def _loss(self, x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
         shares = self.arch.shares()
         run = NaiveNetwork(self.network, self.recipe, None, library_norm=True)
         output = run(x, self.recipe.timesteps, shares, measure_rates=True)
@@ -83,36 +105,48 @@ def random_data(recipe: Recipe) -> Dataset:
     return Dataset.build("random", tuple(str(k) for k in range(recipe.classes)), split, split, split)
 
 
-def _memory(side: str, recipe: Recipe, threads: int) -> float:
-    """Runs in a process of its own: peak memory of two iterations (the optimizers' state exists from the second)."""
-    use_threads(threads)
-    iteration = Iteration(side, recipe)
-    for _ in range(2):
-        iteration.seconds()
-    return machine.peak_memory_mib()
+_iteration: Iteration | None = None  # of a worker process
 
 
-def measure_memory(side: str, recipe: Recipe) -> float:
-    """Peak memory in MiB of a fresh process that runs one side, Python and torch included.
+def _prepare(side: str, recipe: Recipe, threads: int) -> None:
+    """Runs in the worker process of one side."""
+    global _iteration
+    prepare_cpu(threads)
+    _iteration = Iteration(side, recipe)
 
-    Call it before this process has grown: a system may count what the parent held when it started the child.
+
+def _step() -> tuple[float, float]:
+    """Runs in a worker: seconds of one iteration and the process' peak memory in MiB, Python and torch included.
+
+    As in training, the iteration that is timed comes right after another one.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_memory, side, recipe, torch.get_num_threads()).result()
+    assert _iteration is not None
+    _iteration.seconds()
+    return _iteration.seconds(), machine.peak_memory_mib()
 
 
-def measure_seconds(recipe: Recipe, repeats: int) -> dict[str, list[float]]:
-    """Seconds per iteration of both sides, interleaved so that a slow spell of the machine hits both."""
-    iterations = {side: Iteration(side, recipe) for side in SIDES}
+def measure_sides(recipe: Recipe, repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds per iteration and peak memory of both sides.
+
+    Each side has a process of its own, so that neither works in a heap that the other has cut up; they take turns, so
+    that a slow spell of the machine hits both.
+    """
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    for repeat in range(repeats + 1):
+    peaks = dict.fromkeys(SIDES, 0.0)
+    with ExitStack() as stack:
+        workers = {}
         for side in SIDES:
-            elapsed = iterations[side].seconds()
-            label = f"{repeat}/{repeats}" if repeat else "warm-up"  # the first call allocates and chooses kernels
-            _progress(f"{label} {side} {elapsed:.2f} s")
-            if repeat:
-                seconds[side].append(elapsed)
-    return seconds
+            pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            workers[side] = stack.enter_context(pool)
+            workers[side].submit(_prepare, side, recipe, torch.get_num_threads()).result()
+        for repeat in range(repeats + 1):
+            for side in SIDES:
+                elapsed, peaks[side] = workers[side].submit(_step).result()
+                label = f"{repeat}/{repeats}" if repeat else "warm-up"  # the first call allocates and chooses kernels
+                _progress(f"{label} {side} {elapsed:.2f} s")
+                if repeat:
+                    seconds[side].append(elapsed)
+    return seconds, peaks
 
 
 def report(result: dict[str, Any]) -> str:
@@ -127,24 +161,19 @@ def report(result: dict[str, Any]) -> str:
     ]
     for side in SIDES:
         row = result[side]
-        memory = f"{row['peak_memory_mib']:.0f} MiB" if row["peak_memory_mib"] else "not measured"
-        lines.append(f"{side:8}" + "".join(f"{row[k]:8.2f} s" for k in ("median", "min", "max")) + f"{memory:>16}")
+        times = "".join(f"{row[k]:8.2f} s" for k in ("median", "min", "max"))
+        lines.append(f"{side:8}{times}{row['peak_memory_mib']:12.0f} MiB")
     ratio = result["ratio"]
     lines += ["", f"naive / fused: {ratio['of_medians']:.2f} (pairs {ratio['min']:.2f} to {ratio['max']:.2f})"]
     return "\n".join(lines)
 
 
-def measure(recipe: Recipe, repeats: int, *, memory: bool) -> dict[str, Any]:
+def measure(recipe: Recipe, repeats: int) -> dict[str, Any]:
     """Everything that is kept of one run, ready for JSON."""
     load_before = machine.load_average()
     if load_before is not None and load_before > BUSY:
         _progress(f"load is {load_before}: other programs are running, expect disturbed times")
-    peaks: dict[str, float | None] = dict.fromkeys(SIDES)
-    if memory:
-        for side in SIDES:
-            _progress(f"peak memory, {side}")
-            peaks[side] = measure_memory(side, recipe)
-    seconds = measure_seconds(recipe, repeats)
+    seconds, peaks = measure_sides(recipe, repeats)
     pairs = [naive / fused for fused, naive in zip(seconds["fused"], seconds["naive"], strict=True)]
     medians = {side: statistics.median(seconds[side]) for side in SIDES}
     return {
@@ -188,19 +217,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--channels", type=int, default=48, help="C of the supernet (default 48)")
     parser.add_argument("--timesteps", type=int, default=6, help="T (default 6)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
-    parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "search_step.json")
     options = parser.parse_args(arguments)
     try:
         check_integer("repeats", options.repeats, minimum=1)
-        use_threads(options.threads)
+        prepare_cpu(options.threads)
         recipe = Recipe.preset(
             "cifar10",
             search_batch=options.batch,
             search_channels=options.channels,
             timesteps=options.timesteps,
         )
-        result = measure(recipe, options.repeats, memory=not options.no_memory)
+        result = measure(recipe, options.repeats)
         write_text(options.out, json.dumps(result, indent=2) + "\n")
     except InputError as error:
         print(f"search_step: {error}", file=sys.stderr)

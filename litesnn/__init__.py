@@ -1,10 +1,36 @@
 """LitE-SNN: small spiking networks by one joint, differentiable search (Liu et al., IJCAI 2024)."""
 
-from litesnn.checks import InputError
-from litesnn.config import Recipe, SearchPoint
-from litesnn.genotype import Genotype
-from litesnn.objective import DivergedError
-from litesnn.retrain import retrain
-from litesnn.search import search
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from litesnn.checks import InputError
+    from litesnn.config import Recipe, SearchPoint
+    from litesnn.genotype import Genotype
+    from litesnn.joint_search import search
+    from litesnn.objective import DivergedError
+    from litesnn.retraining import retrain
 
 __all__ = ["DivergedError", "Genotype", "InputError", "Recipe", "SearchPoint", "retrain", "search"]
+
+# Loaded on first use: what only reads results or checks options need not wait for torch.
+_HOME = {
+    "DivergedError": "litesnn.objective",
+    "Genotype": "litesnn.genotype",
+    "InputError": "litesnn.checks",
+    "Recipe": "litesnn.config",
+    "SearchPoint": "litesnn.config",
+    "retrain": "litesnn.retraining",
+    "search": "litesnn.joint_search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name from the module that defines it; ``litesnn.cost`` and other modules work as attributes too."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if not name.startswith("_") and find_spec(f"litesnn.{name}"):
+        return import_module(f"litesnn.{name}")
+    raise AttributeError(f"module 'litesnn' has no attribute {name!r}")

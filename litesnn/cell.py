@@ -1,6 +1,6 @@
 """A cell of the supernet or of a derived network: the same class, built from other candidate operations."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,17 @@ from litesnn.config import Recipe
 from litesnn.layout import Candidate, CellShape
 from litesnn.neuron import lif
 
+_MOMENTUM = 0.1  # of the running statistics
+
 
 class EdgeConvs(nn.Module):
     """The convolutions of one cell that read the same state, with their batch norm, as one convolution.
 
+    Output channels are ordered by round, then node: where every node gets equally many, as in the supernet, the rounds
+    are summed in one go before they are handed out.
+
     Args:
-        members: the candidates, in the order of the output channels.
+        members: the candidates.
         in_channels: channels of the state.
         node_channels: output channels of each member.
         kernel: kernel side.
@@ -24,6 +29,9 @@ class EdgeConvs(nn.Module):
         bits: candidate bit-widths.
         p: percent pruned.
     """
+
+    edges: Tensor
+    ops: Tensor
 
     def __init__(
         self,
@@ -36,20 +44,29 @@ class EdgeConvs(nn.Module):
         p: float,
     ) -> None:
         super().__init__()
-        self.members = members
+        per_node = Counter(m.node for m in members)
+        seen: Counter[int] = Counter()
+        ranked = []
+        for member in sorted(members, key=lambda m: (m.source, m.op, m.node)):
+            ranked.append((seen[member.node], member.node, member))
+            seen[member.node] += 1
+        self.members = members = [member for _, _, member in sorted(ranked, key=lambda r: r[:2])]
+        self.rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
+        self.targets = [m.node for m in members[: len(members) // self.rounds]]
         self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p)
-        self.norm = nn.BatchNorm2d(len(members) * node_channels)
+        self.norm = nn.BatchNorm2d(len(members) * node_channels, momentum=_MOMENTUM)
         self.register_buffer("edges", torch.tensor([m.edge for m in members]), persistent=False)
         self.register_buffer("ops", torch.tensor([m.op for m in members]), persistent=False)
 
-    def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> tuple[Tensor, ...]:
-        """Output of every member, ``[T*B, node_channels, H, W]`` each, weighted by its share (Eq. 3).
+    def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> list[tuple[int, Tensor]]:
+        """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3).
 
         The share is folded into the affine part of the batch norm, which is per channel: the same product, one pass over
         the activations less.
         """
         norm, count = self.norm, len(self.members)
-        weight, bias = norm.weight, norm.bias
+        weight: Tensor = norm.weight
+        bias: Tensor = norm.bias
         if op_shares is not None:
             shares = op_shares[self.edges, self.ops].repeat_interleave(len(weight) // count)
             weight, bias = weight * shares, bias * shares
@@ -60,10 +77,13 @@ class EdgeConvs(nn.Module):
             weight,
             bias,
             training=self.training,
-            momentum=norm.momentum,
+            momentum=_MOMENTUM,
             eps=norm.eps,
         )
-        return out.unflatten(1, (count, -1)).unbind(1)
+        first, *others = out.unflatten(1, (self.rounds, -1)).unbind(1)
+        for other in others:
+            first = first + other
+        return list(zip(self.targets, first.unflatten(1, (len(self.targets), -1)).unbind(1), strict=True))
 
 
 class Cell(nn.Module):
@@ -137,9 +157,8 @@ class Cell(nn.Module):
         """Adds what ``state`` sends along its edges to the nodes that they lead to."""
         for reads, convs in zip(self.reads, self.convs, strict=True):
             if reads == source:
-                outputs = convs(state, op_shares, bit_shares)
-                for member, output in zip(convs.members, outputs, strict=True):
-                    arriving[member.node].append(output)
+                for node, output in convs(state, op_shares, bit_shares):
+                    arriving[node].append(output)
         for member in self.skips:
             if member.source == source:
                 passed = state if op_shares is None else state * op_shares[member.edge, member.op]

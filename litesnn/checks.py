@@ -34,9 +34,13 @@ def check_number(
     if below != math.inf:
         bounds.append(f"below {below:g}")
     expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise fail(field, expected, value)
-    if not (minimum <= value <= maximum and above < value < below):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        finite = False
+    if not finite or not (minimum <= value <= maximum and above < value < below):
         raise fail(field, expected, value)
     return float(value)
 

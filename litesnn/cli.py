@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from litesnn.checkpoint import write_text
 from litesnn.checks import InputError, check_integer, fail
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
 from litesnn.describe import describe
-from litesnn.device import check_device, use_threads
+from litesnn.device import check_device, prepare_cpu
 from litesnn.evaluate import evaluate
+from litesnn.files import write_text
 from litesnn.genotype import Genotype
+from litesnn.joint_search import search
 from litesnn.model import Model
-from litesnn.objective import DivergedError
 from litesnn.options import (
     OneLineParser,
     add_point_options,
@@ -34,9 +41,8 @@ from litesnn.options import (
     read_number,
     recipe_from,
 )
-from litesnn.retrain import retrain
+from litesnn.retraining import retrain
 from litesnn.run import EpochRecord, OnBatch
-from litesnn.search import search
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("describe", help="draw a network's cell; its bits, T, sizes, operations and energy")
     one.add_argument("network", type=Path, help="genotype.json or model.safetensors")
-    one.add_argument("--spike-rate", metavar="R", default="1", help="rate assumed for a genotype alone (default: 1, an upper bound)")
+    one.add_argument(
+        "--spike-rate", metavar="R", default="1", help="rate assumed for a genotype alone (default: 1, an upper bound)"
+    )
     add_recipe_options(one)
     one.set_defaults(command=_describe, preset=None)
     return parser
@@ -204,7 +212,7 @@ def _recipe_beside(args: argparse.Namespace) -> Recipe:
 
 
 def _use_machine(args: argparse.Namespace) -> torch.device:
-    use_threads(args.threads if args.threads is not None else len(os.sched_getaffinity(0)))
+    prepare_cpu(args.threads if args.threads is not None else len(os.sched_getaffinity(0)))
     device = check_device(args.device)
     args.device = str(device)
     return device
@@ -250,12 +258,18 @@ def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Datas
 
 
 def _bars() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), transient=False)
 
 
 @contextmanager
-def _progress(phase: str, epochs: int) -> Iterator[tuple[object, OnBatch]]:
+def _progress(phase: str, epochs: int) -> Iterator[tuple[Callable[[EpochRecord], None], OnBatch]]:
     """A bar over all batches of a phase with the estimate of what is left, and a line per epoch."""
     with _bars() as bars:
         task = bars.add_task(phase, total=None)
@@ -269,6 +283,7 @@ def _progress(phase: str, epochs: int) -> Iterator[tuple[object, OnBatch]]:
                 f"validation {record.val_accuracy:.2f} %  {record.model_size_bits / 8e6:.4f} MB  "
                 f"{record.bit_synops / 1e6:.3f} M Bit-SynOps  T {record.timesteps}  {record.seconds:.1f} s",
                 highlight=False,
+                soft_wrap=True,
             )
 
         yield on_epoch, on_batch

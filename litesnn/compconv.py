@@ -1,13 +1,61 @@
 """The compressive convolution: one weight, one score tensor and one mask for all bit-widths (Eq. 8-11)."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from litesnn.prune import prune_mask
-from litesnn.quantize import fake_quantize
+from litesnn.prune import keep_largest, kept_count
+from litesnn.quantize import layer_std, levels
+
+
+class _Compress(torch.autograd.Function):
+    """``(sum_j share_j * fake_quantize(W, bits_j)) * prune_mask(scores, p)`` of stacked layers, in few passes.
+
+    The gradients are those of the two functions composed: straight through to W and, by way of |score|, to the scores.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float
+    ) -> Tensor:
+        std = layer_std(weight, start_dim=1)
+        mixed = torch.zeros_like(weight)
+        mask = None
+        if p:
+            size = scores.detach().abs().flatten(1)
+            mask = keep_largest(size, kept_count(size.shape[1], p)).view_as(weight)
+        per_bits = [levels(weight, std, b) for b in bits]
+        for (level, step), share in zip(per_bits, bit_shares, strict=True):
+            mixed.addcmul_(level, step * share)
+        needs_shares, needs_scores = ctx.needs_input_grad[2], ctx.needs_input_grad[1] and mask is not None
+        ctx.save_for_backward(
+            bit_shares,
+            mask,
+            mixed if needs_scores else None,
+            scores if needs_scores else None,
+            *([tensor for pair in per_bits for tensor in pair] if needs_shares else []),
+        )
+        return mixed if mask is None else mixed * mask
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        bit_shares, mask, mixed, scores, *per_bits = ctx.saved_tensors
+        masked = grad if mask is None else grad * mask
+        grad_weight = grad_scores = grad_shares = None
+        if ctx.needs_input_grad[0]:
+            grad_weight = masked * bit_shares.sum()
+        if mixed is not None:
+            grad_scores = grad * mixed * scores.sign()
+        if per_bits:
+            pairs = zip(per_bits[::2], per_bits[1::2], strict=True)
+            per_layer = [((masked * level).sum((1, 2, 3, 4)), step.flatten()) for level, step in pairs]
+            grad_shares = torch.stack([total @ step for total, step in per_layer])
+        return grad_weight, grad_scores, grad_shares, None, None
 
 
 class CompConv(nn.Module):
@@ -26,6 +74,8 @@ class CompConv(nn.Module):
         p: percent pruned of each layer.
     """
 
+    only_share: Tensor
+
     def __init__(
         self, convs: int, in_channels: int, out_channels: int, kernel: int, stride: int, bits: tuple[int, ...], p: float
     ) -> None:
@@ -36,6 +86,7 @@ class CompConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
         largest = self.weight.detach().abs().amax(dim=(1, 2, 3, 4), keepdim=True)
         self.scores = nn.Parameter(math.sqrt(6 / fan_in) * self.weight.detach() / largest)
+        self.register_buffer("only_share", torch.ones(1), persistent=False)
 
     def compressed_weight(self, bit_shares: Tensor | None) -> Tensor:
         """The weight that the convolution uses: mixed over bit-widths, then masked (Eq. 10, 11).
@@ -46,14 +97,8 @@ class CompConv(nn.Module):
         Returns:
             ``[G * out_channels, in_channels, kernel, kernel]``.
         """
-        quantized = [fake_quantize(self.weight, bits, start_dim=1) for bits in self.bits]
-        if bit_shares is None:
-            (mixed,) = quantized
-        else:
-            mixed = torch.stack([q * share for q, share in zip(quantized, bit_shares, strict=True)]).sum(0)
-        if self.p:
-            mixed = mixed * prune_mask(self.scores, self.p, start_dim=1)
-        return mixed.flatten(0, 1)
+        shares = self.only_share if bit_shares is None else bit_shares
+        return _Compress.apply(self.weight, self.scores, shares, self.bits, self.p).flatten(0, 1)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""

@@ -75,7 +75,9 @@ class Recipe:
     horizontal_flip: bool = _setting(True, "data", "flip images at random")
     cutout: int = _setting(16, "data", "side in pixels of the square blanked in retraining; 0: none")
 
-    widths: tuple[int, ...] = _setting((1, 1, 2, 2, 2, 4, 4, 4), "network", "width factor per cell; doubling halves H, W")
+    widths: tuple[int, ...] = _setting(
+        (1, 1, 2, 2, 2, 4, 4, 4), "network", "width factor per cell; doubling halves H, W"
+    )
     nodes: int = _setting(4, "network", "nodes per cell")
     search_channels: int = _setting(48, "network", "C while searching: width of the stem and of a factor-1 cell")
     retrain_channels: int = _setting(144, "network", "C of the retrained network")
@@ -135,7 +137,8 @@ class Recipe:
         for key in values:
             if key not in names:
                 raise InputError(f"recipe: expected fields of Recipe only, got {key!r}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -162,7 +165,9 @@ class Recipe:
     def _check_data(self) -> None:
         for name in ("dataset", "search_dataset"):
             value = getattr(self, name)
-            known = isinstance(value, str) and (value in DATASETS or (value.startswith("folder:") and value != "folder:"))
+            known = isinstance(value, str) and (
+                value in DATASETS or (value.startswith("folder:") and value != "folder:")
+            )
             if not known and not (name == "search_dataset" and value == ""):
                 raise fail(name, "one of " + ", ".join(DATASETS) + " or folder:PATH", value)
         self._set("input_shape", check_integers("input_shape", self.input_shape, minimum=1, length=3))
@@ -187,8 +192,10 @@ class Recipe:
             if channels % self.nodes:
                 raise fail(name, f"a multiple of nodes ({self.nodes})", channels)
         self._set("bit_widths", check_integers("bit_widths", self.bit_widths, minimum=1))
-        for bits in (*self.bit_widths, self.stem_bits, self.classifier_bits):
-            check_choice("bit-width", bits, KNOWN_BIT_WIDTHS)
+        for name in ("stem_bits", "classifier_bits"):
+            check_choice(name, check_integer(name, getattr(self, name), minimum=1), KNOWN_BIT_WIDTHS)
+        for bits in self.bit_widths:
+            check_choice("bit_widths", bits, KNOWN_BIT_WIDTHS)
         if list(self.bit_widths) != sorted(set(self.bit_widths)):
             raise fail("bit_widths", "different widths in rising order", self.bit_widths)
         check_choice("input_skip", self.input_skip, ("conv3x3", "conv1x1"))

@@ -92,6 +92,16 @@ class CostModel(nn.Module):
         p: percent pruned.
     """
 
+    edge: Tensor
+    op: Tensor
+    cell: Tensor
+    candidate_bits: Tensor
+    fixed_bits: Tensor
+    weights: Tensor
+    operations: Tensor
+    reads: Tensor
+    real_input: Tensor
+
     def __init__(self, recipe: Recipe, channels: int, classes: int, p: float) -> None:
         super().__init__()
         layers = conv_shapes(recipe, channels, classes, None)

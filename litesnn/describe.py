@@ -46,7 +46,10 @@ def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: st
         ("additions", f"{cost.additions / 1e6:.3f} M per sample ({activity})"),
         ("multiplications", f"{cost.multiplications / 1e6:.3f} M per sample (the stem)"),
         ("Bit-SynOps", f"{cost.bit_synops / 1e6:.3f} M per sample"),
-        ("energy", f"{1e3 * cost.energy_mj:.3f} µJ per sample; the same network as an ANN {1e3 * cost.ann_energy_mj:.3f} µJ"),
+        (
+            "energy",
+            f"{1e3 * cost.energy_mj:.3f} µJ per sample; the same network as an ANN {1e3 * cost.ann_energy_mj:.3f} µJ",
+        ),
     ]
     width = max(len(name) for name, _ in rows)
     table = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -69,7 +69,7 @@ class Genotype:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"genotype: expected JSON, got {text[:40]!r} ({error})") from None
         required, known = {"nodes", "bits", "timesteps"}, {"nodes", "bits", "timesteps", "p"}
         if not isinstance(values, dict) or not required <= set(values) <= known:

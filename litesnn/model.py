@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from litesnn.checkpoint import write_atomically
 from litesnn.checks import InputError
 from litesnn.config import Recipe
+from litesnn.files import write_atomically
 from litesnn.genotype import Genotype
 from litesnn.network import Network
 
@@ -76,6 +76,16 @@ class Model:
             raise InputError(f"model: expected a safetensors file, got {path} ({error})") from None
         if metadata.get("format") != FORMAT:
             raise InputError(f"model: expected format {FORMAT}, got {metadata.get('format')!r} in {path}")
+        try:
+            return cls._build(metadata, tensors, device)
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"model: expected a complete one, got parts that do not fit in {path} ({reason})"
+            ) from None
+
+    @classmethod
+    def _build(cls, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device) -> Model:
         recipe = Recipe.from_dict(json.loads(metadata["recipe"]))
         genotype = Genotype.from_json(metadata["genotype"])
         network = Network(recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype).to(device)

@@ -52,7 +52,7 @@ class Output:
     Args:
         logits: output O(t) of every timestep, ``[T, B, K]``.
         rates: spike rate per state row and timestep, mean over batch and neurons, ``[rows, T]``; None if not measured.
-        aux_logits: the auxiliary head's output, ``[T, B, K]``; None without one.
+        aux_logits: the auxiliary head's output, ``[T, B, K]``; None without one and in evaluation.
     """
 
     logits: Tensor
@@ -113,7 +113,7 @@ class Network(nn.Module):
             s0, s1 = s1, out
             if measure_rates:
                 rates.extend(_rate(node, timesteps) for node in nodes)
-            if i + 1 == self.aux_cell:
+            if i + 1 == self.aux_cell and self.training:
                 aux_logits = self.auxiliary(s1, timesteps)
         pooled = s1.mean((2, 3))  # [T*B, C]
         logits = F.linear(pooled, self.classifier.compressed_weight(None).flatten(1))

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -29,8 +30,11 @@ def dspike(membrane: Tensor, v_threshold: float = 0.5, b: float = 3.0) -> Tensor
         dy/du, the shape of ``membrane``; its integral over u is 1.
     """
     z = membrane - v_threshold
-    bump = torch.tanh(z * b).square_().neg_().add_(1).mul_(b / 2 / math.tanh(b / 2))
-    return bump.mul_(z.abs_() < 0.5)
+    # 1 - tanh(x)^2 = 4 s (1 - s) with s = sigmoid(2 x), which torch computes several times faster on a CPU.
+    sigmoid = (z * (2 * b)).sigmoid_()
+    bump = torch.addcmul(sigmoid, sigmoid, sigmoid, value=-1)
+    inside = z.abs_().lt_(0.5)  # in place as 0 or 1
+    return bump.mul_(inside).mul_(2 * b / math.tanh(b / 2))
 
 
 class _Lif(torch.autograd.Function):
@@ -40,10 +44,9 @@ class _Lif(torch.autograd.Function):
     def forward(ctx: Any, current: Tensor, tau: float, v_threshold: float, b: float) -> Tensor:
         membrane = torch.empty_like(current)
         membrane[0] = current[0]
-        for t in range(1, len(current)):
-            previous = membrane[t - 1]
-            kept = torch.where(previous > v_threshold, 0.0, previous)
-            torch.add(current[t], kept, alpha=tau, out=membrane[t])
+        for before, now, arriving in zip(membrane, membrane[1:], current[1:], strict=False):
+            fired = F.threshold(before, v_threshold, 0.0)  # u where it spiked, else 0
+            torch.add(arriving, torch.sub(before, fired, out=fired), alpha=tau, out=now)
         ctx.save_for_backward(membrane)
         ctx.constants = tau, v_threshold, b
         return (membrane > v_threshold).to(current.dtype)
@@ -56,9 +59,9 @@ class _Lif(torch.autograd.Function):
         slope = dspike(membrane, v_threshold, b)
         grad = grad_spikes * slope  # dL/du_t through y_t alone
         # du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph.
-        carry = slope.mul_(membrane).neg_().add_(membrane <= v_threshold).mul_(tau)
+        carry = (membrane <= v_threshold).to(slope.dtype).addcmul_(membrane, slope, value=-1)
         for t in range(len(grad) - 2, -1, -1):
-            grad[t].addcmul_(grad[t + 1], carry[t])
+            grad[t].addcmul_(grad[t + 1], carry[t], value=tau)
         return grad, None, None, None
 
 

@@ -30,7 +30,12 @@ def cross_entropy_per_timestep(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def search_loss(
-    logits: Tensor, labels: Tensor, timestep_shares: Tensor, cost: ExpectedCost, point: SearchPoint, recipe: Recipe
+    logits: Tensor,
+    labels: Tensor,
+    timestep_shares: Tensor,
+    cost: ExpectedCost | None,
+    point: SearchPoint,
+    recipe: Recipe,
 ) -> Tensor:
     """The loss of both passes of a search iteration (Eq. 15, 17).
 
@@ -38,7 +43,7 @@ def search_loss(
         logits: ``[T, B, K]``.
         labels: ``[B]``.
         timestep_shares: softmax(psi), ``[T]``.
-        cost: expected costs of the supernet.
+        cost: expected costs of the supernet; None leaves them out, where they would be a constant.
         point: lambda1, lambda2.
         recipe: ``cost_batch``, the number of samples whose Bit-SynOps enter.
 
@@ -46,6 +51,8 @@ def search_loss(
         A scalar.
     """
     loss = timestep_shares @ cross_entropy_per_timestep(logits, labels)
+    if cost is None:
+        return loss
     if point.lambda1:
         loss = loss + point.lambda1 * cost.model_size_bits
     if point.lambda2:

@@ -41,9 +41,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         group, text = groups[field.metadata["group"]], field.metadata["help"].replace("%", "%%")
         hint = hints[field.name]
         if hint is bool:
-            group.add_argument(
-                option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text
-            )
+            group.add_argument(option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text)
             continue
         metavar = "A,B,…" if typing.get_origin(hint) is tuple else field.name.upper()
         if typing.get_origin(hint) is Literal:
@@ -69,7 +67,9 @@ def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) ->
 def add_point_options(parser: argparse.ArgumentParser) -> None:
     """``--point`` for the paper's own points, or ``--lambda1 --lambda2 --p``."""
     group = parser.add_argument_group("point")
-    group.add_argument("--point", help=f"one of the paper's: {', '.join(PAPER_POINTS)}; lambda1, lambda2 and p for CIFAR")
+    group.add_argument(
+        "--point", help=f"one of the paper's: {', '.join(PAPER_POINTS)}; lambda1, lambda2 and p for CIFAR"
+    )
     group.add_argument("--lambda1", metavar="λ1", help="weight of the memory term, per bit (default: 0)")
     group.add_argument("--lambda2", metavar="λ2", help="weight of the computation term, per bit-SynOp (default: 0)")
     group.add_argument("--p", metavar="P", help="percent pruned, 0 <= p < 100 (default: 50)")

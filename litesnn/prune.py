@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,37 @@ def kept_count(weights: int, p: float) -> int:
     check_number("p", p, minimum=0, below=100)
     share = 1 - Fraction(repr(float(p))) / 100  # the decimal the user wrote, so that 90 % of 15 is 13.5 exactly
     return math.floor(share * weights + Fraction(1, 2))
+
+
+def keep_largest(size: Tensor, kept: int) -> Tensor:
+    """Marks the ``kept`` largest entries of every row; of equal ones the first are taken.
+
+    Args:
+        size: ``[layers, weights]``, not negative.
+        kept: how many of a row, 0 to its length.
+
+    Returns:
+        Booleans, the shape of ``size``.
+    """
+    rows, length = size.shape
+    if kept == 0 or kept == length:
+        return torch.full_like(size, kept > 0, dtype=torch.bool)
+    smallest_kept = _kth_smallest(size, length - kept)
+    mask = size >= smallest_kept
+    # Nearly always nothing is tied. Looking is free on a CPU; on a GPU it would make the host wait.
+    if size.device.type == "cpu" and int(mask.count_nonzero()) == rows * kept:
+        return mask
+    above = size > smallest_kept
+    tied = mask & ~above
+    room = kept - above.sum(-1, keepdim=True)
+    return above | (tied & (tied.cumsum(-1) <= room))
+
+
+def _kth_smallest(size: Tensor, index: int) -> Tensor:
+    """Entry ``index`` of every sorted row, ``[rows, 1]``; NumPy's selection is several times faster on a CPU."""
+    if size.device.type == "cpu":
+        return torch.from_numpy(np.partition(size.numpy(), index, axis=-1)[:, index : index + 1].copy())
+    return size.kthvalue(index + 1, dim=-1, keepdim=True).values
 
 
 def prune_mask(scores: Tensor, p: float, *, start_dim: int = 0) -> Tensor:
@@ -40,15 +72,6 @@ def prune_mask(scores: Tensor, p: float, *, start_dim: int = 0) -> Tensor:
         InputError: ``p`` outside its range.
     """
     size = scores.abs()
-    flat = size.detach().flatten(start_dim)
-    kept = kept_count(flat.shape[-1], p)
-    if kept == flat.shape[-1]:
-        return straight_through(size, torch.ones_like(scores))
-    if kept == 0:
-        return straight_through(size, torch.zeros_like(scores))
-    smallest_kept = flat.kthvalue(flat.shape[-1] - kept + 1, dim=-1, keepdim=True).values
-    above = flat > smallest_kept
-    tied = flat == smallest_kept
-    room = kept - above.sum(-1, keepdim=True)
-    mask = above | (tied & (tied.cumsum(-1) <= room))
+    rows = size.detach().reshape(math.prod(scores.shape[:start_dim]), -1)
+    mask = keep_largest(rows, kept_count(rows.shape[-1], p))
     return straight_through(size, mask.to(scores.dtype).view_as(scores))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
+from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost
 from litesnn.data.dataset import Dataset
@@ -67,6 +68,8 @@ class Run(ABC):
     """
 
     phase: ClassVar[str]
+    weights: list[Tensor]
+    scores: list[Tensor]
 
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
         self.recipe, self.dataset, self.seed, self.device = recipe, dataset, seed, device
@@ -115,6 +118,8 @@ class Run(ABC):
         loss = self._train_epoch(generator, on_batch)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss} in {self.phase} epoch {self.epoch + 1}")
+        if not all_finite(self.weights):  # the last step comes after the last loss
+            raise DivergedError(f"the weights became infinite in {self.phase} epoch {self.epoch + 1}")
         accuracy, cost, timesteps = self._assess()
         record = EpochRecord(
             phase=self.phase,
@@ -151,14 +156,22 @@ class Run(ABC):
         state = load_checkpoint(path)
         wanted = {"phase": self.phase, **self.identity()}
         check_identity({"phase": state.get("phase"), **state.get("identity", {})}, wanted)
-        for name, part in self._parts().items():
-            part.load_state_dict(state["parts"][name])
-        self.records = [EpochRecord(**record) for record in state["records"]]
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state["parts"][name])
+            self.records = [EpochRecord(**record) for record in state["records"]]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise InputError(f"checkpoint: expected a complete one, got parts that do not fit in {path}") from None
 
 
 def cosine(start: float, end: float, progress: float) -> float:
     """Cosine schedule from ``start`` at progress 0 to ``end`` at progress 1."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def all_finite(tensors: list[Tensor]) -> bool:
+    """Whether no entry of any tensor is NaN or infinite."""
+    return bool(torch.stack([tensor.detach().isfinite().all() for tensor in tensors]).all())
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

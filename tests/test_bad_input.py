@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from litesnn import Genotype, cli
 from PIL import Image
+
+from litesnn import Genotype, cli
 from tune import pareto
 
-GENOTYPE = Genotype(nodes=(((0, "skip"), (1, "conv3x3")), ((0, "skip"), (2, "skip"))), bits=(4, 2, 1), timesteps=2, p=50)
+GENOTYPE = Genotype(
+    nodes=(((0, "skip"), (1, "conv3x3")), ((0, "skip"), (2, "skip"))), bits=(4, 2, 1), timesteps=2, p=50
+)
 
 # (arguments of the command, what its line must name)
 RECIPE_CASES = [
@@ -16,9 +19,9 @@ RECIPE_CASES = [
     ("--nodes two", "nodes: expected an integer"),
     ("--nodes 0", "nodes: expected an integer of at least 1"),
     ("--search-channels 15", "search_channels: expected a multiple of nodes (2), got 15"),
-    ("--bit-widths 1,5", "bit-width: expected one of 1, 2, 3, 4, got 5"),
+    ("--bit-widths 1,5", "bit_widths: expected one of 1, 2, 3, 4, got 5"),
     ("--bit-widths 2,1", "bit_widths: expected different widths in rising order"),
-    ("--stem-bits 8", "bit-width: expected one of"),
+    ("--stem-bits 8", "stem_bits: expected one of"),
     ("--widths 1,3", "widths: expected factors"),
     ("--input-skip identity", "input_skip: expected one of conv3x3, conv1x1"),
     ("--tau 2", "tau: expected"),
@@ -163,7 +166,20 @@ def test_unwritable_storage(home: Path, capsys: pytest.CaptureFixture[str], monk
 
 def test_a_checkpoint_of_another_recipe(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = home.parent / "out"
-    tiny = "--widths 1 --search-channels 2 --retrain-channels 2 --timesteps 1 --search-batch 200 --threads 1".split()
+    tiny = [
+        "--widths",
+        "1",
+        "--search-channels",
+        "2",
+        "--retrain-channels",
+        "2",
+        "--timesteps",
+        "1",
+        "--search-batch",
+        "200",
+        "--threads",
+        "1",
+    ]
     command = ["search", *tiny, "--out", str(out), "--search-epochs", "1"]
     assert exit_code_of(cli.main, command) == 0
     before = {path: path.read_bytes() for path in out.iterdir()}

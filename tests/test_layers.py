@@ -47,4 +47,10 @@ def test_building_fronts_loads_neither_ray_nor_torch(module: str) -> None:
 def test_no_file_of_tune_hides_another_module() -> None:
     """`python tune/pareto.py` puts tune/ first on the path."""
     for path in (ROOT / "tune").glob("*.py"):
-        assert path.stem not in sys.stdlib_module_names and path.stem not in {"ray", "torch", "optuna", "pandas", "rich"}
+        assert path.stem not in sys.stdlib_module_names and path.stem not in {
+            "ray",
+            "torch",
+            "optuna",
+            "pandas",
+            "rich",
+        }

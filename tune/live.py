@@ -61,7 +61,9 @@ class LiveTable(Callback):
         self.running.setdefault(name, {})
         self._show()
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """A trial finished an epoch."""
         if "phase" in result:
             self.running[trial.config["trial"]] = result
@@ -92,7 +94,11 @@ class LiveTable(Callback):
         left = len(self.waiting) * sum(cost.values())
         for last in self.running.values():
             done = last.get("epoch", 0) / self.epochs[last.get("phase", "search")]
-            left += cost["retrain"] * (1 - done) if last.get("phase") == "retrain" else cost["search"] * (1 - done) + cost["retrain"]
+            left += (
+                cost["retrain"] * (1 - done)
+                if last.get("phase") == "retrain"
+                else cost["search"] * (1 - done) + cost["retrain"]
+            )
         return left / self.slots
 
     def _summary(self) -> str:

@@ -45,23 +45,33 @@ def _with_command(arguments: list[str]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(prog="pareto.py", description="Explores accuracy against model size and Bit-SynOps of spiking networks.")
+    parser = OneLineParser(
+        prog="pareto.py", description="Explores accuracy against model size and Bit-SynOps of spiking networks."
+    )
     commands = parser.add_subparsers(required=True, metavar="run")
     command = commands.add_parser("run", help="search and retrain every point, then show the front (default)")
     group = command.add_argument_group("experiment")
     group.add_argument("--storage", type=Path, help="folder of all experiments (default: ~/litesnn-results)")
     group.add_argument("--name", help="name of this experiment; the same name continues it (default: the preset)")
-    group.add_argument("--points", help='"λ1,λ2,p λ1,λ2,p …" or the paper\'s large medium small gsc (default: a set per preset)')
+    group.add_argument(
+        "--points", help='"λ1,λ2,p λ1,λ2,p …" or the paper\'s large medium small gsc (default: a set per preset)'
+    )
     group.add_argument("--seed", type=int, default=0, help="seed of every trial (default: 0)")
     group.add_argument("--data-root", help="where data sets lie (default: ~/.cache/litesnn)")
     group.add_argument("--download", action="store_true", help="download a missing data set")
     group = command.add_argument_group("resources")
     group.add_argument(
-        "--address", default="auto", help="auto: the cluster of this job or machine, else a local one; or local, or HOST:PORT"
+        "--address",
+        default="auto",
+        help="auto: the cluster of this job or machine, else a local one; or local, or HOST:PORT",
     )
     group.add_argument("--cpus-per-trial", type=int, default=1, help="CPU threads of a trial (default: 1)")
-    group.add_argument("--gpus-per-trial", type=float, default=0, help="GPUs of a trial, a fraction shares one (default: 0)")
-    group.add_argument("--max-concurrent", type=int, default=0, help="most trials at once; 0: as many as fit (default: 0)")
+    group.add_argument(
+        "--gpus-per-trial", type=float, default=0, help="GPUs of a trial, a fraction shares one (default: 0)"
+    )
+    group.add_argument(
+        "--max-concurrent", type=int, default=0, help="most trials at once; 0: as many as fit (default: 0)"
+    )
     add_recipe_options(command)
     return parser
 
@@ -90,7 +100,9 @@ def run(args: argparse.Namespace) -> None:
     experiment.open(recipe.to_dict())
 
     todo = [trial for trial in trials if not _has_outcome(experiment, trial)]
-    console.print(f"{len(trials)} points, {len(trials) - len(todo)} of them finished before; results in {experiment.path}")
+    console.print(
+        f"{len(trials)} points, {len(trials) - len(todo)} of them finished before; results in {experiment.path}"
+    )
     if todo:
         _run_trials(args, recipe, experiment, todo, data, console)
     report(experiment, console)
@@ -142,7 +154,7 @@ def _run_trials(
             ),
         )
         outcomes = tuner.fit()
-    for outcome in outcomes:
+    for outcome in (outcomes[i] for i in range(len(outcomes))):
         if outcome.error is not None:
             folder = experiment.trial(outcome.config["trial"])
             folder.write_point({**outcome.config["point"], "seed": outcome.config["seed"]})
@@ -197,10 +209,17 @@ def report(experiment: Experiment, console: Console) -> None:
     plot_fronts(trials, f"{experiment.path.name}: {len(chosen)} networks on the front", experiment.path / "front.png")
     console.print(_front_table(chosen))
     for _, row in trials[trials["status"] != FINISHED].iterrows():
-        console.print(f"not in the front: {row['trial']} {row['status']}: {row['reason'] or 'no outcome yet'}", highlight=False)
+        console.print(
+            f"not in the front: {row['trial']} {row['status']}: {row['reason'] or 'no outcome yet'}", highlight=False
+        )
     finished = (trials["status"] == FINISHED).sum()
     console.print(f"{len(chosen)} of {finished} finished networks are on the front (accuracy, size, Bit-SynOps).")
-    for name, what in (("front.png", "plot"), ("front.csv", "front"), ("trials.csv", "all trials"), ("trials", "networks")):
+    for name, what in (
+        ("front.png", "plot"),
+        ("front.csv", "front"),
+        ("trials.csv", "all trials"),
+        ("trials", "networks"),
+    ):
         console.print(f"{what:<11}{experiment.path / name}", highlight=False)
 
 

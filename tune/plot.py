@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from litesnn.checkpoint import write_atomically
+from litesnn.files import write_atomically
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
 from tune.store import FINISHED
 

@@ -47,4 +47,7 @@ def load_arrays(recipe: Recipe, data_root: str | None, download: bool) -> dict[s
     same = (recipe.searched_dataset, recipe.searched_classes) == (recipe.dataset, recipe.classes)
     if same:
         return {"search": retrain, "retrain": retrain}
-    return {"search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True)), "retrain": retrain}
+    return {
+        "search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True)),
+        "retrain": retrain,
+    }

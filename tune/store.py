@@ -1,12 +1,12 @@
 """An experiment on disk. Every trial owns a folder and writes whole files; tables are a pure function of them.
 
-    NAME/experiment.json               the recipe that all trials share
-    NAME/trials/<trial>/point.json     λ1, λ2, p and seed
-                        metrics.jsonl  one line per epoch
-                        genotype.json  once the search is over
-                        search.pt, retrain.pt   checkpoints, until the trial is over
-                        model.safetensors, result.json   the outcome
-    NAME/trials.csv, front.csv, front.png
+NAME/experiment.json               the recipe that all trials share
+NAME/trials/<trial>/point.json     λ1, λ2, p and seed
+                    metrics.jsonl  one line per epoch
+                    genotype.json  once the search is over
+                    search.pt, retrain.pt   checkpoints, until the trial is over
+                    model.safetensors, result.json   the outcome
+NAME/trials.csv, front.csv, front.png
 """
 
 from __future__ import annotations
@@ -20,15 +20,34 @@ from typing import Any
 
 import pandas as pd
 
-from litesnn.checkpoint import write_text
 from litesnn.checks import InputError
+from litesnn.files import write_text
 
 FINISHED, DIVERGED, FAILED, UNFINISHED = "finished", "diverged", "failed", "unfinished"
 
-COLUMNS = (
-    "trial status reason lambda1 lambda2 p seed phase epoch val_accuracy test_accuracy model_size_bits side_bits "
-    "bit_synops additions multiplications energy_mj ann_energy_mj timesteps bits seconds"
-).split()
+COLUMNS = [
+    "trial",
+    "status",
+    "reason",
+    "lambda1",
+    "lambda2",
+    "p",
+    "seed",
+    "phase",
+    "epoch",
+    "val_accuracy",
+    "test_accuracy",
+    "model_size_bits",
+    "side_bits",
+    "bit_synops",
+    "additions",
+    "multiplications",
+    "energy_mj",
+    "ann_energy_mj",
+    "timesteps",
+    "bits",
+    "seconds",
+]
 
 
 @dataclass(frozen=True)
@@ -132,8 +151,8 @@ class Experiment:
     def write_csv(self, name: str, table: pd.DataFrame) -> Path:
         """Writes a table beside the trials, with sizes in MB and Bit-SynOps in M beside the exact counts."""
         shown = table.copy()
-        shown.insert(shown.columns.get_loc("model_size_bits"), "model_size_mb", table["model_size_bits"] / 8e6)
-        shown.insert(shown.columns.get_loc("bit_synops"), "bit_synops_m", table["bit_synops"] / 1e6)
+        for column, unit, factor in (("model_size_bits", "model_size_mb", 8e6), ("bit_synops", "bit_synops_m", 1e6)):
+            shown.insert(list(shown.columns).index(column), unit, table[column] / factor)
         path = self.path / name
         write_text(path, shown.to_csv(index=False))
         return path

@@ -12,11 +12,11 @@ import torch
 from ray import tune as ray_tune
 
 from litesnn import DivergedError, Genotype, Recipe, SearchPoint
-from litesnn.checkpoint import write_text
-from litesnn.device import use_threads
+from litesnn.device import prepare_cpu
+from litesnn.files import write_text
+from litesnn.joint_search import Search
+from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
-from litesnn.search import Search
-from litesnn.retrain import Retrain, RetrainResult
 from tune.shared_data import Arrays, from_arrays
 from tune.store import DIVERGED, FINISHED, TrialFolder
 
@@ -31,7 +31,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         data: arrays of both phases, from the object store.
     """
     resources = ray_tune.get_context().get_trial_resources().required_resources
-    use_threads(max(1, int(resources.get("CPU", 1))))
+    prepare_cpu(max(1, int(resources.get("CPU", 1))))
     device = torch.device("cuda" if resources.get("GPU", 0) else "cpu")
     point = SearchPoint(**config["point"])
 
@@ -39,7 +39,13 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         ray_tune.report({**record.to_dict(), **asdict(point), "seed": config["seed"], "trial": config["trial"]})
 
     search_and_retrain(
-        point, Recipe.from_dict(config["recipe"]), config["seed"], TrialFolder(Path(config["folder"])), data, device, report
+        point,
+        Recipe.from_dict(config["recipe"]),
+        config["seed"],
+        TrialFolder(Path(config["folder"])),
+        data,
+        device,
+        report,
     )
 
 

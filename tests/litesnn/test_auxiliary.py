@@ -25,3 +25,15 @@ def test_time_comes_first_and_the_membrane_runs_along_it() -> None:
     torch.nn.init.zeros_(head.classifier.bias)
     logits = head(torch.ones(3, 1, 4, 4), 3)
     assert logits.flatten().tolist() == pytest.approx([0, 4 * head.mix.out_channels, 0])
+
+
+def test_samples_do_not_mix() -> None:
+    torch.manual_seed(0)
+    head = AuxiliaryHead(3, 4, (0.2, 0.5, 3.0)).eval()
+    torch.nn.init.uniform_(head.mix.weight, -1, 1)
+    spikes = (torch.rand(5, 2, 3, 4, 4) > 0.5).float()  # [T, B, C, H, W]
+    with torch.no_grad():
+        together = head(spikes.flatten(0, 1), 5)
+        for b in range(2):
+            torch.testing.assert_close(together[:, b : b + 1], head(spikes[:, b], 5))
+    assert together.std(0).min() > 0

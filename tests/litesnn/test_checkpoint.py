@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint, write_atomically, write_text
+from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
 from litesnn.checks import InputError
+from litesnn.files import write_atomically, write_text
 
 
 def test_there_and_back(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import statistics
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from litesnn.compconv import CompConv
 
@@ -112,3 +113,29 @@ def test_initial_scores_follow_the_weights() -> None:
 def test_weight_and_scores_do_not_share_memory() -> None:
     conv = CompConv(1, 1, 1, 1, 1, (1,), 50)
     assert conv.weight.data_ptr() != conv.scores.data_ptr()
+
+
+def test_the_mask_follows_every_change_of_the_scores() -> None:
+    """Whoever keeps masks between forward passes must notice: torch counts no change made by its fused optimizers."""
+    conv = CompConv(2, 3, 4, 3, 1, (4,), 50)
+
+    def kept() -> Tensor:
+        return conv.compressed_weight(None).detach() != 0
+
+    before = kept()
+    assert torch.equal(kept(), before)
+    optimizer = torch.optim.Adam([conv.scores], lr=0.5, fused=True)
+    conv.scores.grad = torch.randn(conv.scores.shape, generator=torch.Generator().manual_seed(0))
+    optimizer.step()
+    stepped = kept()
+    assert not torch.equal(stepped, before)
+    with torch.no_grad():
+        conv.scores.copy_(conv.scores.abs().flip(0, 1))
+    assert not torch.equal(kept(), stepped)
+    other = CompConv(2, 3, 4, 3, 1, (4,), 50)
+    other.compressed_weight(None)
+    other.load_state_dict(conv.state_dict())
+    assert torch.equal(other.compressed_weight(None).detach() != 0, kept())
+    doubled = CompConv(2, 3, 4, 3, 1, (4,), 50)
+    doubled.compressed_weight(None)
+    assert doubled.double().compressed_weight(None).dtype == torch.float64

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from litesnn.checks import InputError
-from litesnn.device import check_device, use_threads
+from litesnn.device import check_device, prepare_cpu
 
 
 def test_devices_that_exist() -> None:
@@ -19,8 +19,8 @@ def test_devices_that_do_not_exist_are_refused(name: str) -> None:
 
 
 def test_threads() -> None:
-    use_threads(1)
+    prepare_cpu(1)
     assert torch.get_num_threads() == 1
     for threads in (0, -1, 1.5, True):
         with pytest.raises(InputError, match=r"\Athreads: expected an integer of at least 1, got [^\n]+\Z"):
-            use_threads(threads)  # type: ignore[arg-type]
+            prepare_cpu(threads)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
 from litesnn.model import Model
-from litesnn.retrain import retrain
+from litesnn.retraining import retrain
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
+from litesnn.joint_search import Search, search
 from litesnn.objective import DivergedError
-from litesnn.retrain import Retrain, retrain
+from litesnn.retraining import Retrain, retrain
 from litesnn.run import EpochRecord, Run, cosine, scores_and_weights
-from litesnn.search import Search, search
 
 CPU = torch.device("cpu")
 POINT = SearchPoint(lambda1=1e-5, lambda2=1e-8, p=50)
@@ -94,10 +94,25 @@ def test_a_resumed_run_equals_an_undisturbed_one(build: Build, tmp_path: Path, s
         assert resumed.genotype() == undisturbed.genotype()
 
 
-def test_every_epoch_draws_its_own_batches(build: Build) -> None:
-    # Else a resumed run would trivially equal the undisturbed one.
+def test_every_epoch_draws_its_own_batches(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = build()
+    assert isinstance(run, Search | Retrain)
+    first_batches: list[torch.Tensor] = []
+    original: Callable[..., torch.Tensor] = run.step
+
+    def step(x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        first_batches.append(x)
+        return original(x, *rest)
+
+    monkeypatch.setattr(run, "step", step)
+    finish(run)
+    assert len(first_batches) == 9
+    epochs = [torch.cat(first_batches[i : i + 3]) for i in (0, 3, 6)]
+    assert not any(torch.equal(epochs[i], epochs[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_records_count_the_epochs(build: Build) -> None:
     run = finish(build())
-    assert len({record.loss for record in run.records}) == 3
     assert [record.epoch for record in run.records] == [1, 2, 3]
     assert all(record.epochs == 3 and record.phase == run.phase for record in run.records)
 

@@ -6,7 +6,7 @@ import pytest
 
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data import load
-from litesnn.search import SearchResult, search
+from litesnn.joint_search import SearchResult, search
 
 pytestmark = pytest.mark.slow
 

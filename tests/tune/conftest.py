@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from litesnn import Recipe
 from tune.shared_data import Arrays, load_arrays
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tune.front import front, non_dominated, on_front
 
 # accuracy up, size to the right; * on the front

@@ -15,10 +15,24 @@ from PIL import Image
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 # A trial of about a second, like the recipe of the other tests here.
-OPTIONS = (
-    "--widths 1,2 --search-channels 4 --retrain-channels 4 --timesteps 2 "
-    "--search-epochs 2 --retrain-epochs 3 --search-batch 100 --retrain-batch 100"
-).split()
+OPTIONS = [
+    "--widths",
+    "1,2",
+    "--search-channels",
+    "4",
+    "--retrain-channels",
+    "4",
+    "--timesteps",
+    "2",
+    "--search-epochs",
+    "2",
+    "--retrain-epochs",
+    "3",
+    "--search-batch",
+    "100",
+    "--retrain-batch",
+    "100",
+]
 
 
 def start(storage: Path, *more: str, cwd: Path) -> subprocess.Popen[str]:
@@ -58,8 +72,12 @@ def test_prints_the_front_and_where_the_files_are(storage: Path, output: str) ->
 def test_every_trial_leaves_genotype_metrics_and_weights(storage: Path, output: str) -> None:
     for name in ("l1_0-l2_0-p_0-seed_0", "l1_1e-06-l2_1e-09-p_50-seed_0"):
         folder = storage / "digits" / "trials" / name
-        assert {"genotype.json", "metrics.jsonl", "model.safetensors", "result.json"} <= {p.name for p in folder.iterdir()}
-        epochs = [(e["phase"], e["epoch"]) for e in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
+        assert {"genotype.json", "metrics.jsonl", "model.safetensors", "result.json"} <= {
+            p.name for p in folder.iterdir()
+        }
+        epochs = [
+            (e["phase"], e["epoch"]) for e in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        ]
         assert epochs == [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2), ("retrain", 3)]
 
 

@@ -1,6 +1,7 @@
 """The points of each preset and those a user types."""
 
 import pytest
+
 from litesnn.checks import InputError
 from litesnn.config import PAPER_POINTS, SearchPoint
 from litesnn.presets import PRESETS

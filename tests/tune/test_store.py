@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from litesnn.checks import InputError
 from tune.store import COLUMNS, Experiment
 

@@ -1,11 +1,13 @@
 """A trial interrupted anywhere ends as an undisturbed one does."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
+
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.model import Model
 from litesnn.run import EpochRecord
@@ -29,10 +31,8 @@ def run(folder: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int | 
         if len(reported) == die_after:
             raise Killed
 
-    try:
+    with contextlib.suppress(Killed):
         search_and_retrain(POINT, recipe, 7, TrialFolder(folder), data, CPU, report)
-    except Killed:
-        pass
     return reported
 
 
@@ -75,9 +75,7 @@ def test_resuming_gives_the_undisturbed_result_and_repeats_nothing(
         assert torch.equal(tensor, other.network.state_dict()[name]), name
 
 
-def test_the_saved_model_has_the_accuracy_that_the_result_says(
-    undisturbed: Path, data: dict[str, Arrays]
-) -> None:
+def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path, data: dict[str, Arrays]) -> None:
     folder = TrialFolder(undisturbed)
     model, test = Model.load(folder.model, CPU), from_arrays(data["retrain"]).test
     images = (test.inputs.float() / 255 - model.mean) / model.std

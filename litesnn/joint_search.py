@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,8 +61,10 @@ class Search(Run):
         self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if point.p else []  # without pruning the scores have no effect
+        for unused in set(scores) - set(self.scores):
+            unused.requires_grad_(False)
         self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=recipe.weight_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            self.weights, lr=recipe.weight_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
         groups: list[dict[str, Any]] = [
             {"params": [self.arch.alpha], "lr": recipe.alpha_lr},
@@ -70,7 +72,7 @@ class Search(Run):
         ]
         if self.scores:
             groups.append({"params": self.scores, "lr": recipe.score_lr})
-        self.arch_optimizer = torch.optim.Adam(groups)
+        self.arch_optimizer = torch.optim.Adam(groups, fused=True)
         self.psi_optimizer = torch.optim.SGD([self.arch.psi], lr=recipe.psi_lr, momentum=recipe.psi_momentum)
 
     @property
@@ -95,12 +97,20 @@ class Search(Run):
             "psi_optimizer": self.psi_optimizer,
         }
 
-    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
         shares = self.arch.shares()
-        output = self.network(x, self.recipe.timesteps, shares, measure_rates=True)
-        rates = output.rates if self.recipe.rate_gradient else output.rates.detach()
-        cost = self.cost_model(shares, rates)
+        output = self.network(x, self.recipe.timesteps, shares, measure_rates=with_cost)
+        cost = None
+        if output.rates is not None:
+            cost = self.cost_model(shares, output.rates if self.recipe.rate_gradient else output.rates.detach())
         return search_loss(output.logits, labels, shares.timesteps, cost, self.point, self.recipe)
+
+    def _learn(self, learning: list[Tensor], fixed: list[Tensor]) -> None:
+        """Chooses what the next pass computes gradients of; the rest costs nothing."""
+        for tensor in learning:
+            tensor.requires_grad_(True)
+        for tensor in fixed:
+            tensor.requires_grad_(False)
 
     def step(self, x: Tensor, labels: Tensor, arch_x: Tensor, arch_labels: Tensor) -> Tensor:
         """One iteration.
@@ -114,15 +124,19 @@ class Search(Run):
         Returns:
             The loss of the second pass, a scalar on the device.
         """
+        architecture = [*self.arch.parameters(), *self.scores]
+        self._learn(self.weights, architecture)
         self.weight_optimizer.zero_grad()
-        self._loss(x, labels).backward(inputs=self.weights)
+        # The cost depends on the weights through the spike rates alone: without their gradient it is a constant here.
+        self._loss(x, labels, with_cost=self.recipe.rate_gradient).backward()
         nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
 
+        self._learn(architecture, self.weights)
         self.arch_optimizer.zero_grad()
         self.psi_optimizer.zero_grad()
-        loss = self._loss(arch_x, arch_labels)
-        loss.backward(inputs=[self.arch.alpha, self.arch.beta, self.arch.psi, *self.scores])
+        loss = self._loss(arch_x, arch_labels, with_cost=True)
+        loss.backward()
         self.arch_optimizer.step()
         if self.epoch >= self.recipe.psi_warmup_epochs:
             self.psi_optimizer.step()
@@ -133,9 +147,7 @@ class Search(Run):
         weight_split = arch_split = self.dataset.train
         if recipe.arch_batch == "held_out":
             weight_split, arch_split = self._halves()
-        arch_batches = train_batches(
-            self.dataset, arch_split, size, recipe, generator, use_cutout=False, drop_last=True
-        )
+        arch_batches = self._endless(arch_split, generator)
         self.network.train()
         total: Tensor | float = 0.0
         batches = batch_count(len(weight_split), size, drop_last=True)
@@ -145,11 +157,18 @@ class Search(Run):
         ):
             progress = (self.epoch + done / batches) / self.epochs
             set_learning_rate(self.weight_optimizer, cosine(recipe.weight_lr, recipe.weight_lr_min, progress))
-            arch = (x, labels) if recipe.arch_batch == "same" else next(arch_batches, (x, labels))
+            arch = (x, labels) if recipe.arch_batch == "same" else next(arch_batches)
             total = total + self.step(x, labels, *arch)
             done += 1
             on_batch(self.epoch, done, batches)
         return float(total) / done
+
+    def _endless(self, split: Split, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of pass after pass: one half may hold a batch less than the other."""
+        while True:
+            yield from train_batches(
+                self.dataset, split, self.recipe.search_batch, self.recipe, generator, use_cutout=False, drop_last=True
+            )
 
     def _halves(self) -> tuple[Split, Split]:
         train = self.dataset.train

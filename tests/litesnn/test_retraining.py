@@ -14,7 +14,7 @@ from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
 from litesnn.genotype import Genotype
-from litesnn.retrain import Retrain, retrain
+from litesnn.retraining import Retrain, retrain
 
 CPU = torch.device("cpu")
 
@@ -136,3 +136,18 @@ def test_the_second_timestep_sees_the_same_frame(
     with torch.no_grad():
         one, three = network(x, 1).logits, network(x, 3).logits
     torch.testing.assert_close(one[0], three[0])
+
+
+def test_logits_are_the_compressed_classifier_on_the_mean_of_the_last_spikes(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    network = Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU).network.eval()
+    spikes: list[Tensor] = []
+    network.cells[-1].register_forward_hook(lambda cell, arguments, output: spikes.append(output[0]))
+    with torch.no_grad():
+        logits = network(tiny_dataset.normalise(tiny_dataset.val.inputs), 2).logits
+        weight = network.classifier.compressed_weight(None)[:, :, 0, 0]
+    assert len(weight.unique()) <= 17 and int((weight != 0).sum()) == 18  # 4 bits; half of 12 * 3 is kept
+    expected = spikes[0].flatten(2).mean(2) @ weight.T
+    torch.testing.assert_close(logits.flatten(0, 1), expected)
+    assert logits.std() > 0

@@ -11,8 +11,8 @@ from torch import Tensor
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel
 from litesnn.data.dataset import Dataset, Split
+from litesnn.joint_search import Search, search
 from litesnn.objective import search_loss
-from litesnn.search import Search, search
 
 CPU = torch.device("cpu")
 POINT = SearchPoint(lambda1=1e-4, lambda2=1e-8, p=50)
@@ -40,9 +40,9 @@ def watch_passes(run: Search, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
     snapshots: list[dict[str, list[Tensor]]] = []
     original = run._loss
 
-    def loss(x: Tensor, labels: Tensor) -> Tensor:
+    def loss(x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
         snapshots.append(snapshot(run))
-        return original(x, labels)
+        return original(x, labels, with_cost=with_cost)
 
     monkeypatch.setattr(run, "_loss", loss)
     return snapshots
@@ -155,7 +155,7 @@ def rates_of_gradient(recipe: Recipe, dataset: Dataset) -> list[Tensor]:
     run = Search(SearchPoint(lambda1=0, lambda2=1e-4, p=50), recipe, dataset, device=CPU)
     run.network.train()
     x, labels = dataset.normalise(dataset.train.inputs[:8]), dataset.train.labels[:8]
-    return list(torch.autograd.grad(run._loss(x, labels), run.weights))
+    return list(torch.autograd.grad(run._loss(x, labels, with_cost=True), run.weights))
 
 
 def test_the_gradient_through_the_rates_is_an_option(tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset) -> None:

@@ -71,9 +71,9 @@ class Retrain(Run):
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if genotype.p else []
         self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=recipe.retrain_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            self.weights, lr=recipe.retrain_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
-        self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr) if self.scores else None
+        self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True) if self.scores else None
 
     @property
     def epochs(self) -> int:
