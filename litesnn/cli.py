@@ -5,21 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from litesnn.checks import InputError, check_integer, fail
 from litesnn.config import Recipe
@@ -41,8 +29,8 @@ from litesnn.options import (
     read_number,
     recipe_from,
 )
+from litesnn.progress import reading_bar, training_bar
 from litesnn.retraining import retrain
-from litesnn.run import EpochRecord, OnBatch
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,7 +89,7 @@ def _search(args: argparse.Namespace) -> None:
     name = f"{args.preset}-l1_{point.lambda1:g}-l2_{point.lambda2:g}-p_{point.p:g}-seed_{args.seed}"
     out = _prepare(args, name)
     dataset = _load(args, recipe, searching=True)
-    with _progress("search", recipe.search_epochs) as (on_epoch, on_batch):
+    with training_bar("search", recipe.search_epochs) as (on_epoch, on_batch):
         result = search(
             point,
             recipe,
@@ -128,7 +116,7 @@ def _retrain(args: argparse.Namespace) -> None:
     genotype.check_fits(recipe)
     out = _prepare(args, args.genotype.resolve().parent)
     dataset = _load(args, recipe, searching=False)
-    with _progress("retrain", recipe.retrain_epochs) as (on_epoch, on_batch):
+    with training_bar("retrain", recipe.retrain_epochs) as (on_epoch, on_batch):
         result = retrain(
             genotype,
             recipe,
@@ -234,16 +222,7 @@ def _prepare(args: argparse.Namespace, default: str | Path) -> Path:
 
 
 def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Dataset:
-    bars = _bars()
-    task: list[TaskID] = []
-
-    def progress(done: int, total: int) -> None:
-        if not task:  # small data sets never get here and show no bar
-            bars.start()
-            task.append(bars.add_task("read data", total=total))
-        bars.update(task[0], completed=done)
-
-    try:
+    with reading_bar() as progress:
         return load(
             recipe,
             data_root=args.data_root,
@@ -252,41 +231,6 @@ def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Datas
             searching=searching,
             progress=progress,
         )
-    finally:
-        if task:
-            bars.stop()
-
-
-def _bars() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True), transient=False)
-
-
-@contextmanager
-def _progress(phase: str, epochs: int) -> Iterator[tuple[Callable[[EpochRecord], None], OnBatch]]:
-    """A bar over all batches of a phase with the estimate of what is left, and a line per epoch."""
-    with _bars() as bars:
-        task = bars.add_task(phase, total=None)
-
-        def on_batch(epoch: int, done: int, batches: int) -> None:
-            bars.update(task, completed=epoch * batches + done, total=epochs * batches)
-
-        def on_epoch(record: EpochRecord) -> None:
-            bars.console.print(
-                f"{record.phase} {record.epoch:>3}/{record.epochs}  loss {record.loss:.4f}  "
-                f"validation {record.val_accuracy:.2f} %  {record.model_size_bits / 8e6:.4f} MB  "
-                f"{record.bit_synops / 1e6:.3f} M Bit-SynOps  T {record.timesteps}  {record.seconds:.1f} s",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-        yield on_epoch, on_batch
 
 
 if __name__ == "__main__":

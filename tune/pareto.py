@@ -19,6 +19,7 @@ from rich.table import Table
 from litesnn.checks import InputError, check_integer, check_number, fail
 from litesnn.config import Recipe
 from litesnn.options import OneLineParser, add_recipe_options, exit_code, recipe_from
+from litesnn.progress import reading_bar
 from tune.front import front
 from tune.live import LiveTable
 from tune.plot import plot_fronts
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> None:
         raise fail("name", "a plain folder name", name)
     experiment = Experiment(storage / name)
     experiment.check(recipe.to_dict())
-    data = load_arrays(recipe, args.data_root, args.download)
+    with reading_bar() as progress:
+        data = load_arrays(recipe, args.data_root, args.download, progress)
     experiment.open(recipe.to_dict())
 
     todo = [trial for trial in trials if not _has_outcome(experiment, trial)]
@@ -156,6 +158,7 @@ def _run_trials(
         outcomes = tuner.fit()
     for outcome in (outcomes[i] for i in range(len(outcomes))):
         if outcome.error is not None:
+            assert outcome.config is not None
             folder = experiment.trial(outcome.config["trial"])
             folder.write_point({**outcome.config["point"], "seed": outcome.config["seed"]})
             folder.write_result(FAILED, reason=_last_line(outcome.error))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from litesnn.config import Recipe
-from litesnn.data import Dataset, Split, load
+from litesnn.data import Dataset, Progress, Split, load
 
 _SPLITS = ("train", "val", "test")
 Arrays = dict[str, Any]
@@ -37,17 +37,19 @@ def from_arrays(arrays: Arrays) -> Dataset:
     return Dataset(arrays["name"], tuple(arrays["classes"]), splits["train"], splits["val"], splits["test"], mean, std)
 
 
-def load_arrays(recipe: Recipe, data_root: str | None, download: bool) -> dict[str, Arrays]:
+def load_arrays(
+    recipe: Recipe, data_root: str | None, download: bool, progress: Progress | None = None
+) -> dict[str, Arrays]:
     """The data sets of both phases, ``{"search": …, "retrain": …}``; one object where they are the same.
 
     Raises:
         InputError: missing, damaged or unfitting data.
     """
-    retrain = to_arrays(load(recipe, data_root=data_root, download=download))
+    retrain = to_arrays(load(recipe, data_root=data_root, download=download, progress=progress))
     same = (recipe.searched_dataset, recipe.searched_classes) == (recipe.dataset, recipe.classes)
     if same:
         return {"search": retrain, "retrain": retrain}
     return {
-        "search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True)),
+        "search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True, progress=progress)),
         "retrain": retrain,
     }
