@@ -99,7 +99,7 @@ class Recipe:
     grad_clip: float = _setting(5.0, "search", "largest gradient norm of the weights, in retraining too")
     alpha_lr: float = _setting(3e-4, "search", "Adam learning rate of alpha (architecture)")
     beta_lr: float = _setting(3e-4, "search", "Adam learning rate of beta (bit-widths)")
-    score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores, in retraining too")
+    score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores; in retraining cosine to 0")
     psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
     psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
     psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform")

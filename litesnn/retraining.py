@@ -142,9 +142,10 @@ class Retrain(Run):
         batches = batch_count(len(split), size, drop_last=True)
         done = 0
         for x, labels in train_batches(self.dataset, split, size, recipe, generator, use_cutout=True, drop_last=True):
-            set_learning_rate(
-                self.weight_optimizer, cosine(recipe.retrain_lr, 0.0, (self.epoch + done / batches) / self.epochs)
-            )
+            progress = (self.epoch + done / batches) / self.epochs
+            set_learning_rate(self.weight_optimizer, cosine(recipe.retrain_lr, 0.0, progress))
+            if self.score_optimizer is not None:  # the masks must come to rest with the weights
+                set_learning_rate(self.score_optimizer, cosine(recipe.score_lr, 0.0, progress))
             total = total + self.step(x, labels)
             done += 1
             on_batch(self.epoch, done, batches)

@@ -178,7 +178,18 @@ def _connect(address: str) -> None:
         except (ConnectionError, ValueError) as error:
             if address != "auto":
                 raise InputError(f"address: expected a Ray cluster, got {address} ({_last_line(error)})") from None
-    ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **options)
+    _bind_to_loopback()
+    ray.init(address="local", include_dashboard=False, **options)
+
+
+def _bind_to_loopback() -> None:
+    """Makes every server of a cluster started from here listen on loopback alone.
+
+    Ray does so where it takes the machine for one that cannot join others, which on Linux nothing but this switch says;
+    a node address of 127.0.0.1 is replaced by an outward one. A test looks at the open ports.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # for the processes that Ray starts
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
 
 
 def _slots(resources: dict[str, float]) -> int:

@@ -48,5 +48,6 @@ def _panel(axes: Axes, trials: pd.DataFrame, column: str, unit: float, label: st
         label="front (test)",
     )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
     axes.set_xlabel(label)
     axes.grid(True, which="both", alpha=0.25)

@@ -1,5 +1,6 @@
 """The command on a real Ray cluster of its own, with real digits: results, resuming, a killed worker, a diverging point."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -114,6 +115,7 @@ def test_a_killed_worker_continues_from_its_last_epoch(tmp_path: Path) -> None:
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 4):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+    assert _listening(process) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
     workers = [p for p in psutil.Process(process.pid).children(recursive=True) if _is_trial(p)]
     assert len(workers) == 1
     before = metrics.read_text().splitlines()
@@ -141,6 +143,16 @@ def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "cpus-per-trial: expected at most" in output.splitlines()[-1]
+
+
+def _listening(process: subprocess.Popen[str]) -> set[str]:
+    """Addresses on which the command and the cluster that it started accept connections."""
+    found = set()
+    for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {c.laddr.ip for c in member.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert found  # a cluster has servers
+    return found
 
 
 def _is_trial(process: psutil.Process) -> bool:
