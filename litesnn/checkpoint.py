@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without unpickling code, refused when they belong to another run."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import torch
 
 from litesnn.checks import InputError
-from litesnn.files import write_atomically
+from litesnn.files import write_bytes
 
 FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Writes a run's state (tensors and plain values) atomically."""
-    write_atomically(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
+    # Through memory: written by torch itself, a full disk is no OSError.
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

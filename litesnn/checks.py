@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -12,6 +13,14 @@ class InputError(ValueError):
 def fail(field: str, expected: str, got: Any) -> InputError:
     """Builds the error ``field: expected …, got …``; the caller raises it."""
     return InputError(f"{field}: expected {expected}, got {got!r}")
+
+
+def user_path(field: str, text: str | Path) -> Path:
+    """A path as a user writes it, ``~`` and ``~name`` expanded."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise fail(field, "a path below a home folder that exists", str(text)) from None
 
 
 def check_number(

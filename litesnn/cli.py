@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from litesnn.checks import InputError, check_integer, fail
+from litesnn.checks import InputError, check_integer, fail, user_path
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
@@ -31,6 +31,7 @@ from litesnn.options import (
 )
 from litesnn.progress import reading_bar, training_bar
 from litesnn.retraining import retrain
+from litesnn.run import LARGEST_SEED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -188,36 +189,47 @@ def _read_genotype(path: Path) -> Genotype:
 
 def _recipe_beside(args: argparse.Namespace) -> Recipe:
     """The recipe of the options; without ``--preset`` they change the recipe.json beside the genotype."""
-    beside = args.genotype.resolve().parent / "recipe.json"
-    if args.preset is not None or not beside.is_file():
-        args.preset = args.preset or "digits"
+    if args.preset is not None:
         return recipe_from(args)
+    beside = args.genotype.resolve().parent / "recipe.json"
+    if not beside.is_file():
+        raise InputError(
+            f"preset: expected --preset, or a recipe.json beside the genotype, got neither in {beside.parent}"
+        )
     try:
         values = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"recipe: expected JSON, got {beside} ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"recipe: expected an object, got {type(values).__name__} in {beside}")
     return recipe_from(args, base=values)
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _use_machine(args: argparse.Namespace) -> torch.device:
-    prepare_cpu(args.threads if args.threads is not None else len(os.sched_getaffinity(0)))
+    prepare_cpu(args.threads if args.threads is not None else _cores())
     device = check_device(args.device)
     args.device = str(device)
     return device
 
 
 def _prepare(args: argparse.Namespace, default: str | Path) -> Path:
-    """Checks seed, device and threads, and that the output folder can be written, before anything is loaded."""
-    check_integer("seed", args.seed, minimum=0)
+    """Checks seed, device, threads and the output folder before anything is loaded; nothing is written yet."""
+    check_integer("seed", args.seed, minimum=0, maximum=LARGEST_SEED)
     _use_machine(args)
     if args.out is None:
-        args.out = default if isinstance(default, Path) else Path.home() / "litesnn-results" / "single" / default
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: expected a folder that can be written, got {args.out} ({error.strerror})") from None
-    if not os.access(args.out, os.W_OK):
+        home = user_path("out", "~/litesnn-results/single")
+        args.out = default if isinstance(default, Path) else home / default
+    args.out = user_path("out", args.out)
+    existing = next(folder for folder in (args.out, *args.out.absolute().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"out: expected a folder that can be written, got {args.out}")
+    if (args.out / "point.json").exists():
+        raise InputError(f"out: expected a folder of your own, got {args.out}, which holds a trial of an experiment")
     return args.out
 
 

@@ -102,7 +102,7 @@ class Recipe:
     score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores; in retraining cosine to 0")
     psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
     psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
-    psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform")
+    psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform; if all, T is 1")
     cost_batch: int = _setting(30, "search", "samples whose Bit-SynOps enter the loss (keeps lambda2's meaning)")
     rate_gradient: bool = _setting(False, "search", "let the gradient of Bit-SynOps flow through the spike rates")
     arch_batch: Literal["same", "held_out"] = _setting("same", "search", "data of the second pass of an iteration")
@@ -178,6 +178,7 @@ class Recipe:
         self._set("val_fraction", check_number("val_fraction", self.val_fraction, above=0, below=1))
         for name in ("split_seed", "crop_padding", "cutout"):
             check_integer(name, getattr(self, name), minimum=0)
+        check_integer("crop_padding", self.crop_padding, minimum=0, maximum=max(self.input_shape[1:]))
 
     def _check_network(self) -> None:
         self._set("widths", check_integers("widths", self.widths, minimum=1))

@@ -8,6 +8,8 @@ import torch
 
 from litesnn.checks import check_integer, fail
 
+_MOST_THREADS = 1024
+
 
 def check_device(name: str) -> torch.device:
     """``cpu``, ``cuda``, ``cuda:1``, … or ``auto`` (a GPU where there is one) as a device that exists here.
@@ -27,7 +29,7 @@ def check_device(name: str) -> torch.device:
 
 def prepare_cpu(threads: int) -> None:
     """Lets torch use exactly this many CPU threads in an operation, and keeps freed memory for the next step."""
-    torch.set_num_threads(check_integer("threads", threads, minimum=1))
+    torch.set_num_threads(check_integer("threads", threads, minimum=1, maximum=_MOST_THREADS))
     _keep_freed_memory()
 
 

@@ -78,11 +78,13 @@ class Genotype:
         return cls(**values)
 
     def check_fits(self, recipe: Recipe) -> None:
-        """Raises InputError unless the recipe's network has this many nodes and cells."""
+        """Raises InputError unless the recipe's network has this many nodes and cells, and at least these timesteps."""
         if len(self.nodes) != recipe.nodes:
             raise fail("genotype.nodes", f"{recipe.nodes} nodes as in the recipe", len(self.nodes))
         if len(self.bits) != recipe.cells:
             raise fail("genotype.bits", f"one per cell of the recipe ({recipe.cells})", self.bits)
+        if self.timesteps > recipe.timesteps:
+            raise fail("genotype.timesteps", f"at most the recipe's {recipe.timesteps}", self.timesteps)
 
 
 def _node(node: int, pairs: Any) -> tuple[tuple[int, str], ...]:

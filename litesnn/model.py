@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
-from litesnn.files import write_atomically
+from litesnn.files import write_bytes
 from litesnn.genotype import Genotype
 from litesnn.network import Network
 
@@ -57,7 +57,7 @@ class Model:
             "recipe": json.dumps(self.recipe.to_dict()),
             "classes": json.dumps(self.classes),
         }
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+        write_bytes(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Model:
@@ -78,8 +78,8 @@ class Model:
             raise InputError(f"model: expected format {FORMAT}, got {metadata.get('format')!r} in {path}")
         try:
             return cls._build(metadata, tensors, device)
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"model: expected a complete one, got parts that do not fit in {path} ({reason})"
             ) from None
@@ -88,6 +88,11 @@ class Model:
     def _build(cls, metadata: dict[str, str], tensors: dict[str, Tensor], device: torch.device) -> Model:
         recipe = Recipe.from_dict(json.loads(metadata["recipe"]))
         genotype = Genotype.from_json(metadata["genotype"])
+        genotype.check_fits(recipe)
+        classes = tuple(map(str, json.loads(metadata["classes"])))
+        rates = tensors["rates"]
+        if len(classes) != recipe.classes or rates.shape != (1 + recipe.cells * recipe.nodes, genotype.timesteps):
+            raise ValueError("class names or spike rates of another network")
         network = Network(recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype).to(device)
         prefix = "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
@@ -96,8 +101,8 @@ class Model:
             network=network,
             genotype=genotype,
             recipe=recipe,
-            classes=tuple(json.loads(metadata["classes"])),
+            classes=classes,
             mean=tensors["input.mean"],
             std=tensors["input.std"],
-            rates=tensors["rates"],
+            rates=rates,
         )

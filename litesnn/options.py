@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
-from litesnn.checks import InputError, fail
+from litesnn.checks import InputError, fail, user_path
 from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
 from litesnn.presets import PRESETS
 
@@ -61,6 +61,9 @@ def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) ->
         given = getattr(args, field.name)
         if given is not None:
             overrides[field.name] = given if isinstance(given, bool) else _read(field.name, given, hints[field.name])
+            if field.name.endswith("dataset") and given.startswith("folder:") and given != "folder:":
+                # Absolute, since recipes are kept in files that are read from other folders.
+                overrides[field.name] = f"folder:{user_path(field.name, given.removeprefix('folder:')).absolute()}"
     return Recipe.preset(args.preset, **overrides) if base is None else Recipe.from_dict({**base, **overrides})
 
 
@@ -111,13 +114,34 @@ def _read(field: str, text: str, hint: Any) -> Any:
     return read_number(field, text) if hint is float else text
 
 
+def _known_reason(error: BaseException) -> str | None:
+    """One line for errors that are outcomes of what was asked for; None for faults of the program."""
+    from litesnn.objective import DivergedError  # needs torch, which has been loaded by whatever raised
+
+    if isinstance(error, DivergedError):
+        return f"diverged: {error}"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return "not enough memory for this recipe; try a smaller batch, fewer channels or fewer timesteps"
+    return None
+
+
 def exit_code(main: Callable[[], None], program: str) -> int:
-    """Runs a command: bad input becomes one line and code 2, Ctrl-C code 130."""
+    """Runs a command: bad input becomes one line and code 2, divergence or lack of memory code 1, Ctrl-C code 130."""
     try:
         main()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        place = error.filename if error.filename is not None else "a file"
+        print(f"{program}: {place}: expected a place that can be used, got {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        reason = _known_reason(error)
+        if reason is None:
+            raise
+        print(f"{program}: {reason}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the same command continues from the last finished epoch", file=sys.stderr)
         return 130

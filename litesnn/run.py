@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
-from litesnn.checks import InputError
+from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost
 from litesnn.data.dataset import Dataset
 from litesnn.objective import DivergedError
+
+LARGEST_SEED = 2**32 - 1
 
 OnBatch = Callable[[int, int, int], None]
 """Called after every batch with (epochs finished, batches done in this epoch, batches in this epoch)."""
@@ -72,6 +74,7 @@ class Run(ABC):
     scores: list[Tensor]
 
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
+        check_integer("seed", seed, minimum=0, maximum=LARGEST_SEED)
         self.recipe, self.dataset, self.seed, self.device = recipe, dataset, seed, device
         self.records: list[EpochRecord] = []
 
@@ -115,11 +118,21 @@ class Run(ABC):
         started = time.perf_counter()
         phase_index = ("search", "retrain").index(self.phase)
         generator = torch.Generator().manual_seed((2 * self.seed + phase_index) * 100_003 + self.epoch)
-        loss = self._train_epoch(generator, on_batch)
+        try:
+            loss = self._train_epoch(generator, on_batch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                f"{self.phase}_batch: expected more than one value per channel for batch norm, got a batch of one sample "
+                "at one timestep on a feature map of one pixel"
+            ) from None
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss} in {self.phase} epoch {self.epoch + 1}")
-        if not all_finite(self.weights):  # the last step comes after the last loss
-            raise DivergedError(f"the weights became infinite in {self.phase} epoch {self.epoch + 1}")
+        # The last step comes after the last loss.
+        modules = [part for part in self._parts().values() if isinstance(part, nn.Module)]
+        if not all_finite([parameter for module in modules for parameter in module.parameters()]):
+            raise DivergedError(f"a parameter became infinite in {self.phase} epoch {self.epoch + 1}")
         accuracy, cost, timesteps = self._assess()
         record = EpochRecord(
             phase=self.phase,
@@ -155,7 +168,10 @@ class Run(ABC):
         """
         state = load_checkpoint(path)
         wanted = {"phase": self.phase, **self.identity()}
-        check_identity({"phase": state.get("phase"), **state.get("identity", {})}, wanted)
+        identity = state.get("identity")
+        if not isinstance(identity, dict):
+            raise InputError(f"checkpoint: expected one of a search or a retraining, got another in {path}")
+        check_identity({"phase": state.get("phase"), **identity}, wanted)
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(state["parts"][name])

@@ -42,6 +42,10 @@ RECIPE_CASES = [
     ("--no-such-option", "--no-such-option"),
     ("--seed -1", "seed: expected"),
     ("--seed x", "--seed"),
+    ("--seed 99999999999999", "seed: expected an integer of at least 0 and at most 4294967295"),
+    ("--crop-padding 9", "crop_padding: expected an integer of at least 0 and at most 8"),
+    ("--data-root ~nobody-of-that-name/x", "data_root: expected a path below a home folder that exists"),
+    ("--dataset folder:~nobody-of-that-name/x", "dataset: expected a path below a home folder that exists"),
 ]
 PARETO_CASES = [
     *RECIPE_CASES,
@@ -55,7 +59,13 @@ PARETO_CASES = [
     ("--gpus-per-trial=nan", "gpus-per-trial: expected"),
     ("--max-concurrent=-1", "max-concurrent: expected"),
     ("--name a/b", "name: expected a plain folder name"),
+    ("--name ..", "name: expected a plain folder name"),
+    (f"--name {'x' * 300}", "name: expected a plain folder name of at most 200"),
     ("--storage {tmp}/file/below", "storage: expected a folder that can be written"),
+    ("--storage ~nobody-of-that-name/x", "storage: expected a path below a home folder that exists"),
+    ("--address nowhere", "address: expected auto, local or HOST:PORT"),
+    ("--address 127.0.0.1:1", "address: expected a Ray cluster, got nobody at 127.0.0.1:1"),
+    ("--name damaged --storage {tmp}", "experiment.json: expected an object written by this program"),
     ("dance", "dance"),
 ]
 SEARCH_CASES = [
@@ -70,19 +80,34 @@ SEARCH_CASES = [
     ("--device tpu", "device: expected"),
     ("--device cuda:99", "device: expected"),
     ("--threads 0", "threads: expected"),
+    ("--threads 100000", "threads: expected an integer of at least 1 and at most 1024"),
     ("--out {tmp}/file", "out: expected a folder that can be written"),
 ]
 OTHER_CASES = [
     ("retrain {tmp}/missing.json", "genotype: expected a readable JSON file"),
     ("retrain {tmp}/file", "genotype: expected JSON"),
-    ("retrain {tmp}/genotype.json --nodes 4", "genotype.nodes: expected 4 nodes as in the recipe, got 2"),
-    ("retrain {tmp}/genotype.json --widths 1,2", "genotype.bits: expected one per cell of the recipe (2)"),
+    (
+        "retrain {tmp}/genotype.json --preset digits --nodes 4",
+        "genotype.nodes: expected 4 nodes as in the recipe, got 2",
+    ),
+    (
+        "retrain {tmp}/genotype.json --preset digits --widths 1,2",
+        "genotype.bits: expected one per cell of the recipe (2)",
+    ),
     ("retrain {tmp}/bits5.json", "genotype.bits: expected one of 1, 2, 3, 4, got 5"),
     ("evaluate {tmp}/missing.safetensors", "model: expected a readable file"),
     ("evaluate {tmp}/file", "model: expected a safetensors file"),
-    ("describe {tmp}/genotype.json --spike-rate 2", "spike-rate: expected a number from 0 to 1"),
+    ("describe {tmp}/genotype.json --preset digits --spike-rate 2", "spike-rate: expected a number from 0 to 1"),
     ("describe {tmp}/missing.safetensors", "model: expected a readable file"),
     ("", "search | retrain | evaluate | describe"),
+    ("retrain {tmp}/genotype.json", "preset: expected --preset, or a recipe.json beside the genotype"),
+    ("describe {tmp}/genotype.json", "preset: expected --preset, or a recipe.json beside the genotype"),
+    (
+        "retrain {tmp}/genotype.json --preset digits --timesteps 1",
+        "genotype.timesteps: expected at most the recipe's 1",
+    ),
+    ("describe {tmp}/list/genotype.json", "recipe: expected an object, got list"),
+    ("retrain {tmp}/trial/genotype.json --preset digits", "out: expected a folder of your own"),
 ]
 
 
@@ -92,6 +117,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file").write_text("not what you think")
     (tmp_path / "genotype.json").write_text(GENOTYPE.to_json())
     (tmp_path / "bits5.json").write_text(json.dumps({**json.loads(GENOTYPE.to_json()), "bits": [5, 1, 1]}))
+    for name, text in (("list/recipe.json", "[1]"), ("trial/point.json", "{}"), ("damaged/experiment.json", "{")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    for name in ("list", "trial"):
+        (tmp_path / name / "genotype.json").write_text(GENOTYPE.to_json())
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -102,8 +132,7 @@ def check_refused(code: int, stderr: str, expected: str, home: Path) -> None:
     assert code == 2
     assert len(stderr.splitlines()) == 1, stderr
     assert expected in stderr
-    written = [path for path in home.rglob("*") if path.is_file()]
-    assert written == []
+    assert list(home.iterdir()) == []
 
 
 def exit_code_of(main: object, arguments: list[str]) -> int:
@@ -162,6 +191,21 @@ def test_unwritable_storage(home: Path, capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("tune.store.os.access", lambda path, mode: False)
     code = exit_code_of(pareto.main, ["--storage", str(home)])
     check_refused(code, capsys.readouterr().err, f"storage: expected a folder that can be written, got {home}", home)
+
+
+def test_divergence_is_one_line_and_its_own_exit_code(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = "--widths 1 --search-channels 2 --retrain-channels 2 --timesteps 1 --search-batch 200 --threads 1".split()
+    code = exit_code_of(cli.main, ["search", *tiny, "--lambda1", "1e300", "--out", str(home.parent / "out")])
+    assert code == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("litesnn: diverged: the loss became")
+
+
+def test_a_batch_of_one_value_per_channel(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = (
+        "--widths 1,2,4,8 --search-channels 2 --retrain-channels 2 --timesteps 1 --search-batch 1 --threads 1".split()
+    )
+    code = exit_code_of(cli.main, ["search", *tiny, "--out", str(home.parent / "out")])
+    assert code == 2 and "search_batch: expected more than one value" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_checkpoint_of_another_recipe(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

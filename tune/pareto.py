@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import time
 from dataclasses import asdict
@@ -16,16 +17,17 @@ from ray import tune as ray_tune
 from rich.console import Console
 from rich.table import Table
 
-from litesnn.checks import InputError, check_integer, check_number, fail
+from litesnn.checks import InputError, check_integer, check_number, fail, user_path
 from litesnn.config import Recipe
 from litesnn.options import OneLineParser, add_recipe_options, exit_code, recipe_from
 from litesnn.progress import reading_bar
+from litesnn.run import LARGEST_SEED
 from tune.front import front
 from tune.live import LiveTable
 from tune.plot import plot_fronts
 from tune.points import Trial, default_points, parse_points
 from tune.shared_data import load_arrays
-from tune.store import DIVERGED, FAILED, FINISHED, Experiment
+from tune.store import FAILED, FINISHED, Experiment
 from tune.trial import run_trial
 
 _PIPED_WIDTH = 120
@@ -85,35 +87,32 @@ def run(args: argparse.Namespace) -> None:
     """
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     recipe = recipe_from(args)
-    check_integer("seed", args.seed, minimum=0)
+    check_integer("seed", args.seed, minimum=0, maximum=LARGEST_SEED)
     check_integer("cpus-per-trial", args.cpus_per_trial, minimum=1)
     check_number("gpus-per-trial", args.gpus_per_trial, minimum=0)
     check_integer("max-concurrent", args.max_concurrent, minimum=0)
     points = parse_points(args.points) if args.points is not None else default_points(args.preset)
     trials = [Trial(point=point, seed=args.seed) for point in points]
-    storage = (args.storage or Path.home() / "litesnn-results").expanduser().resolve()
+    storage = user_path("storage", args.storage or "~/litesnn-results").absolute()
     name = args.name or args.preset
-    if Path(name).name != name:
-        raise fail("name", "a plain folder name", name)
+    if name in (".", "..") or Path(name).name != name or len(name) > 200:
+        raise fail("name", "a plain folder name of at most 200 characters", name)
     experiment = Experiment(storage / name)
     experiment.check(recipe.to_dict())
     with reading_bar() as progress:
         data = load_arrays(recipe, args.data_root, args.download, progress)
-    experiment.open(recipe.to_dict())
+    todo = [trial for trial in trials if not experiment.trial(trial.name).has_outcome()]
+    slots = _connect_and_count(args) if todo else 0
 
-    todo = [trial for trial in trials if not _has_outcome(experiment, trial)]
+    experiment.open(recipe.to_dict())
     console.print(
         f"{len(trials)} points, {len(trials) - len(todo)} of them finished before; results in {experiment.path}"
     )
     if todo:
-        _run_trials(args, recipe, experiment, todo, data, console)
+        _run_trials(args, recipe, experiment, todo, data, console, slots)
     report(experiment, console)
-
-
-def _has_outcome(experiment: Experiment, trial: Trial) -> bool:
-    """Finished and diverged trials stay; a failed one is tried again."""
-    result = experiment.trial(trial.name).read_result()
-    return result is not None and result["status"] in (FINISHED, DIVERGED)
+    if any(experiment.trial(trial.name).read_result() is None for trial in todo):
+        raise KeyboardInterrupt  # Ray ends a run in order at Ctrl-C and says nothing
 
 
 def _run_trials(
@@ -123,12 +122,9 @@ def _run_trials(
     trials: list[Trial],
     data: dict[str, Any],
     console: Console,
+    slots: int,
 ) -> None:
-    _connect(args.address)
-    resources = {"cpu": args.cpus_per_trial, "gpu": args.gpus_per_trial}
-    slots = _slots(resources)
-    if args.max_concurrent:
-        slots = min(slots, args.max_concurrent)
+    resources = _resources(args)
     configs = [
         {
             "trial": trial.name,
@@ -160,7 +156,7 @@ def _run_trials(
         if outcome.error is not None:
             assert outcome.config is not None
             folder = experiment.trial(outcome.config["trial"])
-            folder.write_point({**outcome.config["point"], "seed": outcome.config["seed"]})
+            folder.write_start({**outcome.config["point"], "seed": outcome.config["seed"]}, outcome.config["recipe"])
             folder.write_result(FAILED, reason=_last_line(outcome.error))
 
 
@@ -172,6 +168,7 @@ def _connect(address: str) -> None:
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address != "local":
+        _check_reachable(address)
         try:
             ray.init(address=address, **options)
             return
@@ -180,6 +177,19 @@ def _connect(address: str) -> None:
                 raise InputError(f"address: expected a Ray cluster, got {address} ({_last_line(error)})") from None
     _bind_to_loopback()
     ray.init(address="local", include_dashboard=False, **options)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise fail("address", "auto, local or HOST:PORT", address)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"address: expected a Ray cluster, got nobody at {address} ({error})") from None
 
 
 def _bind_to_loopback() -> None:
@@ -192,21 +202,27 @@ def _bind_to_loopback() -> None:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
 
 
-def _slots(resources: dict[str, float]) -> int:
-    """How many trials the cluster can run at once.
+def _resources(args: argparse.Namespace) -> dict[str, float]:
+    return {"cpu": args.cpus_per_trial, "gpu": args.gpus_per_trial}
+
+
+def _connect_and_count(args: argparse.Namespace) -> int:
+    """Joins or starts the cluster and says how many trials it can run at once.
 
     Raises:
-        InputError: not even one.
+        InputError: no cluster at the address, or none of its nodes has room for a single trial.
     """
-    cluster = ray.cluster_resources()
-    fits = []
-    for key, wanted in resources.items():
-        if wanted:
-            has = cluster.get(key.upper(), 0)
-            if has < wanted:
-                raise fail(f"{key}s-per-trial", f"at most the {has:g} of this cluster", wanted)
-            fits.append(int(has / wanted))
-    return min(fits)
+    _connect(args.address)
+    wanted = {key.upper(): amount for key, amount in _resources(args).items() if amount}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    slots = sum(min(int(node.get(key, 0) / amount) for key, amount in wanted.items()) for node in nodes)
+    if slots == 0:
+        for key, amount in wanted.items():
+            largest = max(node.get(key, 0) for node in nodes)
+            if largest < amount:
+                raise fail(f"{key.lower()}s-per-trial", f"at most the {largest:g} of the largest node", amount)
+        raise fail("cpus-per-trial and gpus-per-trial", "what one node has", _resources(args))
+    return min(slots, args.max_concurrent) if args.max_concurrent else slots
 
 
 def _last_line(error: BaseException) -> str:
@@ -221,7 +237,8 @@ def report(experiment: Experiment, console: Console) -> None:
     experiment.write_csv("trials.csv", trials)
     experiment.write_csv("front.csv", chosen)
     plot_fronts(trials, f"{experiment.path.name}: {len(chosen)} networks on the front", experiment.path / "front.png")
-    console.print(_front_table(chosen))
+    if len(chosen):
+        console.print(_front_table(chosen))
     for _, row in trials[trials["status"] != FINISHED].iterrows():
         console.print(
             f"not in the front: {row['trial']} {row['status']}: {row['reason'] or 'no outcome yet'}", highlight=False

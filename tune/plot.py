@@ -34,7 +34,7 @@ def plot_fronts(trials: pd.DataFrame, title: str, path: Path) -> None:
 
 
 def _panel(axes: Axes, trials: pd.DataFrame, column: str, unit: float, label: str) -> None:
-    finished = trials[trials["status"] == FINISHED]
+    finished = trials[(trials["status"] == FINISHED) & ~(trials[column] <= 0)]
     chosen = finished[on_front(finished, [column])].sort_values(column)
     others = finished.drop(chosen.index)
     axes.scatter(others[column] / unit, others[ACCURACY], color=_PALE, s=28, label="dominated (validation)")
@@ -47,7 +47,10 @@ def _panel(axes: Axes, trials: pd.DataFrame, column: str, unit: float, label: st
         s=48,
         label="front (test)",
     )
-    axes.set_xscale("log")
+    if (finished[column] > 0).any():  # there is no logarithm of nothing
+        axes.set_xscale("log")
+    else:
+        axes.text(0.5, 0.5, "no finished network yet", ha="center", transform=axes.transAxes)
     axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
     axes.set_xlabel(label)
     axes.grid(True, which="both", alpha=0.25)

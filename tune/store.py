@@ -1,12 +1,13 @@
 """An experiment on disk. Every trial owns a folder and writes whole files; tables are a pure function of them.
 
 NAME/experiment.json               the recipe that all trials share
-NAME/trials/<trial>/point.json     λ1, λ2, p and seed
+NAME/trials/<trial>/point.json     λ1, λ2, p and seed; recipe.json beside it
                     metrics.jsonl  one line per epoch
                     genotype.json  once the search is over
                     search.pt, retrain.pt   checkpoints, until the trial is over
                     model.safetensors, result.json   the outcome
 NAME/trials.csv, front.csv, front.png
+NAME/ray/                          what Ray Tune keeps of each run; nothing here reads it
 """
 
 from __future__ import annotations
@@ -70,9 +71,10 @@ class TrialFolder:
         """The trained network."""
         return self.path / "model.safetensors"
 
-    def write_point(self, point: Mapping[str, Any]) -> None:
-        """Says what the trial is about."""
+    def write_start(self, point: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+        """Says what the trial is about; the recipe lies beside the genotype for whoever takes it elsewhere."""
         _write_json(self.path / "point.json", point)
+        _write_json(self.path / "recipe.json", recipe)
 
     def write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Replaces the metrics by these, one line per epoch."""
@@ -83,7 +85,7 @@ class TrialFolder:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [_parse(line, path) for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
 
     def write_result(self, status: str, **values: Any) -> None:
         """The outcome: ``finished``, ``diverged`` or ``failed``, with a reason or the network's figures."""
@@ -92,15 +94,38 @@ class TrialFolder:
     def read_result(self) -> dict[str, Any] | None:
         """The outcome; None while there is none."""
         path = self.path / "result.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return _read_json(path) if path.exists() else None
+
+    def has_outcome(self) -> bool:
+        """Whether the trial is over: finished and diverged stay, a failed or damaged one is tried again."""
+        try:
+            result = self.read_result()
+        except InputError:
+            return False
+        return result is not None and result.get("status") in (FINISHED, DIVERGED)
+
+    def remove_checkpoints(self) -> None:
+        """They have served their purpose once there is an outcome."""
+        for path in self.path.glob("*.pt"):
+            path.unlink(missing_ok=True)
+
+    def clear_result(self) -> None:
+        """Forgets an outcome, for another attempt."""
+        (self.path / "result.json").unlink(missing_ok=True)
 
     def row(self) -> dict[str, Any]:
-        """This trial's line of the table."""
-        point = json.loads((self.path / "point.json").read_text(encoding="utf-8"))
+        """This trial's line of the table; a damaged file makes it a failed one, and hides no other trial."""
+        try:
+            return self._row()
+        except InputError as error:
+            return {**dict.fromkeys(COLUMNS), "trial": self.path.name, "status": FAILED, "reason": str(error)}
+
+    def _row(self) -> dict[str, Any]:
+        point = _read_json(self.path / "point.json")
         metrics, result = self.read_metrics(), self.read_result()
         last = metrics[-1] if metrics else {}
         row = {**point, **last, "status": UNFINISHED, "reason": "", **(result or {}), "trial": self.path.name}
-        row["seconds"] = sum(record["seconds"] for record in metrics)
+        row["seconds"] = sum(record.get("seconds", 0.0) for record in metrics)
         if isinstance(row.get("bits"), list):
             row["bits"] = " ".join(map(str, row["bits"]))
         return {column: row.get(column) for column in COLUMNS}
@@ -125,7 +150,9 @@ class Experiment:
         file = self.path / "experiment.json"
         if not file.exists():
             return
-        found = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+        found = _read_json(file).get("recipe")
+        if not isinstance(found, dict):
+            raise InputError(f"name: expected the experiment's recipe in {file}, got none; choose another --name")
         for key, value in recipe.items():
             if found.get(key) != value:
                 raise InputError(
@@ -156,6 +183,21 @@ class Experiment:
         path = self.path / name
         write_text(path, shown.to_csv(index=False))
         return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return _parse(path.read_text(encoding="utf-8", errors="replace"), path)
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    """A JSON object that this program wrote; anything else is named."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected an object written by this program, got a damaged file")
+    return values
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

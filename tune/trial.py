@@ -71,17 +71,20 @@ def search_and_retrain(
         device: where to train.
         report: called after every epoch, when its checkpoint and metrics are on disk.
     """
-    folder.write_point({**asdict(point), "seed": seed})
+    if folder.has_outcome():
+        folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
+        return
+    folder.clear_result()
+    folder.write_start({**asdict(point), "seed": seed}, recipe.to_dict())
     try:
         genotype = _search(point, recipe, seed, folder, data["search"], device, report)
-        result = _retrain(genotype, recipe, seed, folder, data["retrain"], device, report)
+        trained = _retrain(genotype, recipe, seed, folder, data["retrain"], device, report)
     except DivergedError as error:
         folder.write_result(DIVERGED, reason=str(error))
-        return
-    result.model.save(folder.model)
-    folder.write_result(FINISHED, **_figures(result, device))
-    for phase in (Search.phase, Retrain.phase):
-        folder.checkpoint(phase).unlink(missing_ok=True)
+    else:
+        trained.model.save(folder.model)
+        folder.write_result(FINISHED, **_figures(trained, device))
+    folder.remove_checkpoints()
 
 
 def _search(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from litesnn.checks import InputError, check_choice, fail
+from litesnn.checks import InputError, check_choice, fail, user_path
 from litesnn.config import DATASETS, Recipe
 from litesnn.data.batches import batch_count, eval_batches, train_batches
 from litesnn.data.cifar import load_cifar
@@ -69,9 +69,9 @@ def load(
     name = recipe.searched_dataset if searching else recipe.dataset
     classes = recipe.searched_classes if searching else recipe.classes
     _check_device(device)
-    if data_root is not None and not Path(data_root).expanduser().is_dir():
+    root = user_path("data_root", DEFAULT_ROOT if data_root is None else data_root)
+    if data_root is not None and not download and not root.is_dir():
         raise fail("data_root", "an existing folder", data_root)
-    root = Path(DEFAULT_ROOT if data_root is None else data_root).expanduser()
 
     if name.startswith("folder:"):
         return load_folder(name.removeprefix("folder:"), recipe, classes, progress).to(device)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from litesnn.checks import InputError, fail
+from litesnn.checks import InputError, fail, user_path
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
 from litesnn.data.decode import Progress, decode_files
@@ -43,7 +43,7 @@ def load_folder(path: str, recipe: Recipe, classes: int, progress: Progress | No
         InputError: a folder is missing or empty, the classes differ, images and clips are mixed, or a file is
             unreadable or of the wrong size or rate; the text names the folder or file.
     """
-    root = Path(path).expanduser()
+    root = user_path("dataset", path)
     if not root.is_dir():
         raise InputError(f"folder:{path}: expected a folder, got none at {str(root)!r}")
     parts = ["train", "val", "test"] if (root / "val").is_dir() else ["train", "test"]

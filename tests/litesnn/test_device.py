@@ -22,5 +22,7 @@ def test_threads() -> None:
     prepare_cpu(1)
     assert torch.get_num_threads() == 1
     for threads in (0, -1, 1.5, True):
-        with pytest.raises(InputError, match=r"\Athreads: expected an integer of at least 1, got [^\n]+\Z"):
+        with pytest.raises(
+            InputError, match=r"\Athreads: expected an integer of at least 1 and at most 1024, got [^\n]+\Z"
+        ):
             prepare_cpu(threads)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -143,6 +144,28 @@ def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "cpus-per-trial: expected at most" in output.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_finished_network_still_reports(tmp_path: Path) -> None:
+    output = finish(start(tmp_path, "--points", "1e300,0,50", cwd=tmp_path))
+    assert "not in the front: l1_1e+300-l2_0-p_50-seed_0 diverged" in output
+    assert "0 of 0 finished networks" in output
+    assert (tmp_path / "digits" / "front.png").is_file()
+
+
+def test_ctrl_c_ends_in_order_and_the_command_continues(tmp_path: Path) -> None:
+    process = start(tmp_path, "--points", "0,0,50", "--retrain-epochs", "200", cwd=tmp_path)
+    metrics = tmp_path / "digits" / "trials" / "l1_0-l2_0-p_50-seed_0" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "interrupted; the same command continues" in output and "Traceback" not in output
+    assert (tmp_path / "digits" / "trials.csv").is_file()
 
 
 def _listening(process: subprocess.Popen[str]) -> set[str]:

@@ -15,7 +15,7 @@ EPOCH = {"phase": "search", "epoch": 1, "epochs": 2, "val_accuracy": 50.0, "seco
 def test_table_of_trials_in_every_state(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path)
     for name in ("done", "broken", "new"):
-        experiment.trial(name).write_point(POINT)
+        experiment.trial(name).write_start(POINT, {})
     experiment.trial("done").write_metrics([EPOCH, {**EPOCH, "epoch": 2, "val_accuracy": 60.0}])
     experiment.trial("done").write_result("finished", val_accuracy=70.0, bits=[4, 1])
     experiment.trial("broken").write_metrics([EPOCH])
@@ -27,13 +27,29 @@ def test_table_of_trials_in_every_state(tmp_path: Path) -> None:
     assert table.loc["broken", "reason"] == "out of memory" and table.loc["broken", "epoch"] == 1
 
 
+@pytest.mark.parametrize("name", ["point.json", "metrics.jsonl", "result.json"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"null"])
+def test_a_damaged_file_costs_its_own_trial_only(tmp_path: Path, name: str, content: bytes) -> None:
+    experiment = Experiment(tmp_path)
+    for trial in ("good", "damaged"):
+        experiment.trial(trial).write_start(POINT, {})
+        experiment.trial(trial).write_metrics([EPOCH])
+        experiment.trial(trial).write_result("finished", val_accuracy=70.0)
+    (tmp_path / "trials" / "damaged" / name).write_bytes(content)
+    table = experiment.table().set_index("trial")
+    assert dict(table["status"]) == {"damaged": "failed", "good": "finished"}
+    assert str(tmp_path / "trials" / "damaged" / name) in table.loc["damaged", "reason"]
+    assert experiment.trial("good").has_outcome()
+    assert experiment.trial("damaged").has_outcome() == (name != "result.json")
+
+
 def test_table_of_an_empty_experiment_has_all_columns(tmp_path: Path) -> None:
     assert list(Experiment(tmp_path).table().columns) == list(COLUMNS)
 
 
 def test_csv_gives_sizes_in_usual_units_too(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path)
-    experiment.trial("a").write_point(POINT)
+    experiment.trial("a").write_start(POINT, {})
     experiment.trial("a").write_result("finished", model_size_bits=8_000_000, bit_synops=2.5e6)
     path = experiment.write_csv("trials.csv", experiment.table())
     header, line = path.read_text().splitlines()

@@ -56,7 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, data: 
 
 def test_a_finished_trial_leaves_exactly_its_results(undisturbed: Path) -> None:
     names = {path.name for path in undisturbed.iterdir()}
-    assert names == {"point.json", "metrics.jsonl", "genotype.json", "model.safetensors", "result.json"}
+    assert names == {"point.json", "metrics.jsonl", "genotype.json", "model.safetensors", "recipe.json", "result.json"}
 
 
 @pytest.mark.parametrize("die_after", [1, 2, 3, 5])
@@ -83,6 +83,21 @@ def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path
         predicted = model.network(images, model.genotype.timesteps).logits.mean(0).argmax(1)
     accuracy = 100 * (predicted == test.labels).double().mean().item()
     assert accuracy == pytest.approx(folder.read_result()["test_accuracy"])
+
+
+def test_a_trial_with_an_outcome_is_not_run_again(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    """Ray repeats a trial whose process died between its result and its end."""
+    run(tmp_path, recipe, data)
+    (tmp_path / "retrain.pt").touch()
+    before = (tmp_path / "result.json").read_bytes()
+    assert run(tmp_path, recipe, data) == []
+    assert (tmp_path / "result.json").read_bytes() == before and not (tmp_path / "retrain.pt").exists()
+
+
+def test_an_earlier_failure_is_forgotten(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    TrialFolder(tmp_path).write_result("failed", reason="out of luck")
+    run(tmp_path, recipe, data, die_after=1)
+    assert TrialFolder(tmp_path).read_result() is None
 
 
 def test_a_diverging_point_is_an_outcome(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
