@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from litesnn.neuron import lif
+from litesnn.neuron import lif_of_sum
 
 _HIDDEN = 128
 _GRID = 2
@@ -30,5 +30,5 @@ class AuxiliaryHead(nn.Module):
     def forward(self, spikes: Tensor, timesteps: int) -> Tensor:
         """``[T*B, C, H, W]`` to logits ``[T, B, K]``."""
         current = self.norm(self.mix(self.pool(spikes)))
-        hidden = lif(current.unflatten(0, (timesteps, -1)), *self.neuron)
-        return self.classifier(hidden.flatten(2))
+        hidden = lif_of_sum([current], [None], timesteps, self.neuron)
+        return self.classifier(hidden.flatten(1)).unflatten(0, (timesteps, -1))

@@ -3,15 +3,18 @@
 from collections import Counter, defaultdict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
+from litesnn.edge_norm import EdgeNorm
+from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
-from litesnn.neuron import lif
+from litesnn.neuron import lif_of_sum
 
 _MOMENTUM = 0.1  # of the running statistics
+Arrival = tuple[Tensor, Tensor | None]
+"""What reaches a node along one edge, and the share that it still has to be multiplied by."""
 
 
 class EdgeConvs(nn.Module):
@@ -29,9 +32,6 @@ class EdgeConvs(nn.Module):
         bits: candidate bit-widths.
         p: percent pruned.
     """
-
-    edges: Tensor
-    ops: Tensor
 
     def __init__(
         self,
@@ -51,39 +51,15 @@ class EdgeConvs(nn.Module):
             ranked.append((seen[member.node], member.node, member))
             seen[member.node] += 1
         self.members = members = [member for _, _, member in sorted(ranked, key=lambda r: r[:2])]
-        self.rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
-        self.targets = [m.node for m in members[: len(members) // self.rounds]]
+        rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
+        self.targets = [m.node for m in members[: len(members) // rounds]]
         self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p)
-        self.norm = nn.BatchNorm2d(len(members) * node_channels, momentum=_MOMENTUM)
-        self.register_buffer("edges", torch.tensor([m.edge for m in members]), persistent=False)
-        self.register_buffer("ops", torch.tensor([m.op for m in members]), persistent=False)
+        places = [m.edge * len(PRIMITIVES) + m.op for m in members]
+        self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places, _MOMENTUM)
 
     def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> list[tuple[int, Tensor]]:
-        """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3).
-
-        The share is folded into the affine part of the batch norm, which is per channel: the same product, one pass over
-        the activations less.
-        """
-        norm, count = self.norm, len(self.members)
-        weight: Tensor = norm.weight
-        bias: Tensor = norm.bias
-        if op_shares is not None:
-            shares = op_shares[self.edges, self.ops].repeat_interleave(len(weight) // count)
-            weight, bias = weight * shares, bias * shares
-        out = F.batch_norm(
-            self.conv(x, bit_shares),
-            norm.running_mean,
-            norm.running_var,
-            weight,
-            bias,
-            training=self.training,
-            momentum=_MOMENTUM,
-            eps=norm.eps,
-        )
-        first, *others = out.unflatten(1, (self.rounds, -1)).unbind(1)
-        for other in others:
-            first = first + other
-        return list(zip(self.targets, first.unflatten(1, (len(self.targets), -1)).unbind(1), strict=True))
+        """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3)."""
+        return list(zip(self.targets, self.norm.spread(self.conv(x, bit_shares), op_shares), strict=True))
 
 
 class Cell(nn.Module):
@@ -134,14 +110,12 @@ class Cell(nn.Module):
             The cell's output ``[T*B, N*c, H, W]`` and the spikes of its nodes, ``[T*B, c, H, W]`` each.
         """
         states = [s0, s1]
-        arriving: list[list[Tensor]] = [[] for _ in range(self.nodes)]
+        arriving: list[list[Arrival]] = [[] for _ in range(self.nodes)]
         self._spread(0, s0, op_shares, bit_shares, arriving)
         self._spread(1, s1, op_shares, bit_shares, arriving)
         for node in range(self.nodes):
-            current = arriving[node][0]
-            for term in arriving[node][1:]:
-                current = current + term
-            spikes = lif(current.unflatten(0, (timesteps, -1)), *self.neuron).flatten(0, 1)
+            inputs, shares = zip(*arriving[node], strict=True)
+            spikes = lif_of_sum(inputs, shares, timesteps, self.neuron)
             states.append(spikes)
             self._spread(node + 2, spikes, op_shares, bit_shares, arriving)
         return torch.cat(states[2:], dim=1), states[2:]
@@ -152,14 +126,14 @@ class Cell(nn.Module):
         state: Tensor,
         op_shares: Tensor | None,
         bit_shares: Tensor | None,
-        arriving: list[list[Tensor]],
+        arriving: list[list[Arrival]],
     ) -> None:
         """Adds what ``state`` sends along its edges to the nodes that they lead to."""
         for reads, convs in zip(self.reads, self.convs, strict=True):
             if reads == source:
                 for node, output in convs(state, op_shares, bit_shares):
-                    arriving[node].append(output)
+                    arriving[node].append((output, None))
         for member in self.skips:
             if member.source == source:
-                passed = state if op_shares is None else state * op_shares[member.edge, member.op]
-                arriving[member.node].append(passed)
+                share = None if op_shares is None else op_shares[member.edge, member.op]
+                arriving[member.node].append((state, share))

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from litesnn import native
 from litesnn.prune import keep_largest, kept_count
-from litesnn.quantize import layer_std, levels
+from litesnn.quantize import STEP_PER_STD, layer_std, levels
 
 
 class _Compress(torch.autograd.Function):
@@ -58,6 +59,40 @@ class _Compress(torch.autograd.Function):
         return grad_weight, grad_scores, grad_shares, None, None
 
 
+class _NativeCompress(torch.autograd.Function):
+    """``_Compress`` by the kernels of ``litesnn.native``, each weight read once, in the layout that convolutions want."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float
+    ) -> Tensor:
+        layers, outputs, inputs, height, width = weight.shape
+        sizes = layers, outputs, inputs, height * width
+        count = weight[0].numel()
+        half = torch.tensor([2.0 ** (b - 1) for b in bits])
+        factor = torch.tensor([STEP_PER_STD[b] for b in bits])
+        std = torch.empty(layers)
+        mask = torch.empty(weight.shape, dtype=torch.bool) if p else None
+        out = torch.empty((layers * outputs, inputs, height, width), memory_format=torch.channels_last)
+        shares = bit_shares.contiguous()
+        quantiser = weight, scores, shares, half, factor, std, mask
+        native.call("compress_forward", *sizes, kept_count(count, p), len(bits), *quantiser, out)
+        ctx.save_for_backward(*quantiser)
+        ctx.sizes = *sizes, len(bits)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, scores, shares, half, factor, std, mask = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and mask is not None, ctx.needs_input_grad[2]
+        grads = [torch.empty_like(t) if w else None for t, w in zip((weight, scores, shares), wanted, strict=True)]
+        quantiser = weight, scores, shares, half, factor, std, mask
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        native.call("compress_backward", *ctx.sizes, *quantiser, grad, *grads)
+        return *grads, None, None
+
+
 class CompConv(nn.Module):
     """G CompConvs of equal shape that read the same state, run as one convolution with concatenated outputs.
 
@@ -98,6 +133,9 @@ class CompConv(nn.Module):
             ``[G * out_channels, in_channels, kernel, kernel]``.
         """
         shares = self.only_share if bit_shares is None else bit_shares
+        if native.usable(self.weight, shares):
+            weight: Tensor = _NativeCompress.apply(self.weight, self.scores, shares, self.bits, self.p)
+            return weight
         return _Compress.apply(self.weight, self.scores, shares, self.bits, self.p).flatten(0, 1)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.genotype import PRIMITIVES, Genotype, cell_edges, decode
 from litesnn.layout import candidates, cell_shapes
-from litesnn.neuron import lif
+from litesnn.neuron import lif_of_sum
 
 
 class ArchParameters(nn.Module):
@@ -104,7 +104,7 @@ class Network(nn.Module):
         op_shares = shares.ops if shares else None
         x = x.contiguous(memory_format=torch.channels_last)
         current = self.stem_norm(self.stem(x, None))  # once: the frame does not change  # [B, C, H, W]
-        spikes = lif(current.expand(timesteps, *current.shape), *self.neuron).flatten(0, 1)  # [T*B, C, H, W]
+        spikes = lif_of_sum([torch.cat([current] * timesteps)], [None], timesteps, self.neuron)  # [T*B, C, H, W]
         rates = [_rate(spikes, timesteps)] if measure_rates else []
         s0 = s1 = spikes
         aux_logits = None

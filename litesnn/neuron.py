@@ -10,12 +10,15 @@ The spike's derivative is replaced by Dspike (Li et al., NeurIPS 2021), centred 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from litesnn import native
 
 
 def dspike(membrane: Tensor, v_threshold: float = 0.5, b: float = 3.0) -> Tensor:
@@ -65,6 +68,48 @@ class _Lif(torch.autograd.Function):
         return grad, None, None, None
 
 
+class _NativeLif(torch.autograd.Function):
+    """LIF on a weighted sum of inputs by the kernels of ``litesnn.native``: one pass over memory each way."""
+
+    @staticmethod
+    def forward(ctx: Any, timesteps: int, constants: tuple[float, float, float], count: int, *terms: Any) -> Tensor:
+        inputs, shares = terms[:count], terms[count:]
+        membrane, spikes = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
+        tau, v_threshold, _ = constants
+        sizes = timesteps, membrane.numel() // timesteps, count
+        native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), membrane, spikes)
+        ctx.sizes, ctx.constants = sizes, constants
+        shared = [x if share is not None else None for x, share in zip(inputs, shares, strict=True)]
+        ctx.save_for_backward(membrane, *shared, *shares)
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, ...]:
+        membrane, *terms = ctx.saved_tensors
+        count = len(terms) // 2
+        inputs, shares = terms[:count], terms[count:]
+        if grad_spikes.stride() != membrane.stride():
+            grad_spikes = torch.empty_like(membrane).copy_(grad_spikes)
+        grad = torch.empty_like(membrane)
+        grad_inputs = [None if x is None else torch.empty_like(x) for x in inputs]
+        grad_shares = [None if share is None else torch.empty_like(share) for share in shares]
+        constants = [float(constant) for constant in ctx.constants]
+        native.call(
+            "lif_backward",
+            *ctx.sizes,
+            inputs,
+            shares,
+            *constants,
+            membrane,
+            grad_spikes,
+            grad,
+            grad_inputs,
+            grad_shares,
+        )
+        return None, None, None, *(grad if g is None else g for g in grad_inputs), *grad_shares
+
+
 def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: float = 3.0) -> Tensor:
     """Spikes of a population of LIF neurons; no state outlives the call (Eq. 1).
 
@@ -77,4 +122,31 @@ def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: f
     Returns:
         Spikes y, 0 or 1, of ``current``'s shape and dtype. The gradient flows through the reset as well.
     """
+    if native.usable(current) and current.is_contiguous() and current.numel():
+        spikes: Tensor = _NativeLif.apply(len(current), (tau, v_threshold, dspike_b), 1, current, None)
+        return spikes
     return _Lif.apply(current, tau, v_threshold, dspike_b)
+
+
+def lif_of_sum(
+    inputs: Sequence[Tensor], shares: Sequence[Tensor | None], timesteps: int, neuron: tuple[float, float, float]
+) -> Tensor:
+    """``lif`` of the weighted sum of what arrives at a node (Eq. 2, 3).
+
+    Args:
+        inputs: one or more of ``[T*B, C, H, W]``, time slowest.
+        shares: the weight of each input, a scalar tensor; None for 1.
+        timesteps: T.
+        neuron: tau, V_th and b, see ``lif``.
+
+    Returns:
+        Spikes ``[T*B, C, H, W]``.
+    """
+    if native.usable(*inputs) and all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
+        spikes: Tensor = _NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares)
+        return spikes
+    terms = [x if share is None else x * share for x, share in zip(inputs, shares, strict=True)]
+    current = terms[0]
+    for term in terms[1:]:
+        current = current + term
+    return lif(current.unflatten(0, (timesteps, -1)), *neuron).flatten(0, 1)

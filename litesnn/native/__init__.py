@@ -1,0 +1,104 @@
+"""Kernels in C for the CPU, compiled once per machine on first use; without a compiler everything runs in plain PyTorch.
+
+``kernels()`` gives the loaded library or None, ``usable(…)`` says whether it can work on these tensors. Set
+``LITESNN_NATIVE=0`` to do without. The library lies in ``~/.cache/litesnn/native`` (or ``$XDG_CACHE_HOME``), named
+after everything that it depends on: source, flags, compiler and processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from litesnn.checks import InputError
+from litesnn.files import write_atomically
+
+_SOURCE = Path(__file__).with_name("kernels.c")
+# No -ffast-math: linked into a library it would change how the whole process treats denormal numbers.
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
+_SECONDS = 60  # more than any compiler needs for one short file
+
+
+@functools.cache
+def kernels() -> ctypes.CDLL | None:
+    """The kernels; None where they are switched off, not to be built, or not to be loaded."""
+    compiler = shutil.which(os.environ.get("CC") or "cc")
+    if os.environ.get("LITESNN_NATIVE") == "0" or compiler is None:
+        return None
+    try:
+        library = _library(compiler)
+        if not library.exists():
+            write_atomically(library, lambda temporary: _compile(compiler, temporary))
+        # torch has loaded its OpenMP by now; the kernels find that one by name and share its threads.
+        return ctypes.CDLL(str(library))
+    except (OSError, InputError, subprocess.SubprocessError):
+        return None
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether the kernels exist and can read these: single precision, on the CPU."""
+    if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in tensors):
+        return False
+    return kernels() is not None
+
+
+Argument = int | float | Tensor | Sequence[Tensor | None] | None
+
+
+def call(kernel: str, *arguments: Argument) -> None:
+    """Runs a kernel on as many threads as torch uses.
+
+    Args:
+        kernel: its name.
+        arguments: integers (C ``long``), floats (``float``), tensors (the address of their data, which must be dense;
+            None: NULL) and sequences of tensors (an array of addresses).
+    """
+    library = kernels()
+    assert library is not None
+    getattr(library, kernel)(*map(_converted, arguments), ctypes.c_long(torch.get_num_threads()))
+
+
+def _converted(argument: Argument) -> object:
+    if isinstance(argument, int):
+        return ctypes.c_long(argument)
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
+    if isinstance(argument, Sequence):
+        return (ctypes.c_void_p * len(argument))(*map(_address, argument))
+    return ctypes.c_void_p(_address(argument))
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _library(compiler: str) -> Path:
+    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout
+    parts = [_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version, _processor().encode()]
+    name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "litesnn" / "native" / f"{name}.so"
+
+
+def _processor() -> str:
+    """What ``-march=native`` looks at: a home folder may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _compile(compiler: str, target: Path) -> None:
+    command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(target), "-lm"]
+    subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True)
