@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+LARGEST_SEED = 2**32 - 1
+
 
 class InputError(ValueError):
     """Bad input from outside: its text is one line fit to be shown to the user as it stands."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from litesnn.checks import InputError, check_integer, fail, user_path
+from litesnn.checks import LARGEST_SEED, InputError, check_integer, fail, user_path
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
@@ -31,7 +31,6 @@ from litesnn.options import (
 )
 from litesnn.progress import reading_bar, training_bar
 from litesnn.retraining import retrain
-from litesnn.run import LARGEST_SEED
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,18 +35,44 @@ def option_name(field: str) -> str:
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """One option per field of ``Recipe``, grouped; what is not given keeps the preset's value."""
     parser.add_argument("--preset", default="digits", help=f"named recipe: {', '.join(PRESETS)} (default: digits)")
-    hints = typing.get_type_hints(Recipe)
-    groups = {name: parser.add_argument_group(title) for name, title in _GROUP_TITLES.items()}
-    for field in dataclasses.fields(Recipe):
+    add_options(parser, Recipe, _GROUP_TITLES)
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type, titles: dict[str, str]) -> None:
+    """One option per field of a dataclass.
+
+    Args:
+        parser: where to add them.
+        kind: the dataclass; a field's metadata has its ``group`` and its ``help`` text.
+        titles: title of every group, in the order of the help page.
+    """
+    hints = typing.get_type_hints(kind)
+    groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
+    for field in dataclasses.fields(kind):
         group, text = groups[field.metadata["group"]], field.metadata["help"].replace("%", "%%")
         hint = hints[field.name]
         if hint is bool:
             group.add_argument(option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text)
             continue
-        metavar = "A,B,…" if typing.get_origin(hint) is tuple else field.name.upper()
+        metavar = field.metadata.get("metavar", "A,B,…" if typing.get_origin(hint) is tuple else field.name.upper())
         if typing.get_origin(hint) is Literal:
             metavar = "|".join(typing.get_args(hint))
         group.add_argument(option_name(field.name), metavar=metavar, help=text)
+
+
+def given_options(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Values of those options of a dataclass that were given, read as the fields' types say; ranges are its business.
+
+    Raises:
+        InputError: a value that is no number.
+    """
+    hints = typing.get_type_hints(kind)
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
+    return {
+        name: value if isinstance(value, bool) else _read(name, value, hints[name])
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) -> Recipe:
@@ -55,15 +81,12 @@ def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) ->
     Raises:
         InputError: unknown preset, or a value that is no number or outside its range.
     """
-    hints = typing.get_type_hints(Recipe)
-    overrides: dict[str, Any] = {}
-    for field in dataclasses.fields(Recipe):
-        given = getattr(args, field.name)
-        if given is not None:
-            overrides[field.name] = given if isinstance(given, bool) else _read(field.name, given, hints[field.name])
-            if field.name.endswith("dataset") and given.startswith("folder:") and given != "folder:":
-                # Absolute, since recipes are kept in files that are read from other folders.
-                overrides[field.name] = f"folder:{user_path(field.name, given.removeprefix('folder:')).absolute()}"
+    overrides = given_options(args, Recipe)
+    for name in ("dataset", "search_dataset"):
+        given = overrides.get(name, "")
+        if given.startswith("folder:") and given != "folder:":
+            # Absolute, since recipes are kept in files that are read from other folders.
+            overrides[name] = f"folder:{user_path(name, given.removeprefix('folder:')).absolute()}"
     return Recipe.preset(args.preset, **overrides) if base is None else Recipe.from_dict({**base, **overrides})
 
 
@@ -107,6 +130,8 @@ def read_integer(field: str, text: str) -> int:
 
 def _read(field: str, text: str, hint: Any) -> Any:
     """Reads one recipe value; ranges are the recipe's own business."""
+    if typing.get_origin(hint) is tuple and str in typing.get_args(hint):
+        return tuple(text.replace(",", " ").split())
     if typing.get_origin(hint) is tuple:
         return tuple(read_integer(field, part) for part in text.replace(",", " ").split())
     if hint is int:

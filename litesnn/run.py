@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
-from litesnn.checks import InputError, check_integer
+from litesnn.checks import LARGEST_SEED, InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost
 from litesnn.data.dataset import Dataset
 from litesnn.objective import DivergedError
-
-LARGEST_SEED = 2**32 - 1
 
 OnBatch = Callable[[int, int, int], None]
 """Called after every batch with (epochs finished, batches done in this epoch, batches in this epoch)."""

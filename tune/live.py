@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 from ray.tune import Callback
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
 from litesnn.config import Recipe
-from tune.points import Trial
+from tune.front import Reference, front, hypervolume
+from tune.store import COLUMNS, UNFINISHED, Experiment
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SHOWN = 12
+_SHOWN_TRIALS = 12
+_SHOWN_FRONT = 8
 
 
 class LiveTable(Callback):
@@ -23,25 +27,48 @@ class LiveTable(Callback):
 
     Args:
         recipe: says how many epochs a trial has.
-        trials: the trials to come.
+        experiment: where a trial's outcome is read when it is over.
+        before: the table of the experiment's trials so far.
+        reference: of the hypervolume.
+        count: how many trials are to come.
+        slots: how many run at once, for the estimate.
         console: where to write.
-        slots: how many trials run at once, for the estimate.
+        saved: epochs that early stopping saved so far.
     """
 
-    def __init__(self, recipe: Recipe, trials: list[Trial], console: Console, slots: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        experiment: Experiment,
+        before: pd.DataFrame,
+        reference: Reference,
+        count: int,
+        slots: int,
+        console: Console,
+        saved: Callable[[], int],
+    ) -> None:
         self.epochs = {"search": recipe.search_epochs, "retrain": recipe.retrain_epochs}
-        self.waiting = {trial.name for trial in trials}
+        self.experiment, self.reference, self.slots, self.console, self.saved = (
+            experiment,
+            reference,
+            max(1, slots),
+            console,
+            saved,
+        )
+        over = before[before["status"] != UNFINISHED]
+        self.rows: dict[str, Any] = {str(row["trial"]): row for row in over.to_dict("records")}
+        self.to_come = count
         self.running: dict[str, dict[str, Any]] = {}
         self.ended: Counter[str] = Counter()
         self.seconds: dict[str, list[float]] = {"search": [], "retrain": []}
-        self.slots = max(1, slots)
-        self.console = console
+        self.spent = 0.0  # seconds of trials that ended, for what a trial takes with early stopping
         self.started = self.last_line = time.monotonic()
-        self.live = Live(console=console, refresh_per_second=4, auto_refresh=False) if console.is_terminal else None
+        self.front, self.volume = self._front()
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray writes its callbacks to disk beside the trials; a screen cannot be written there."""
-        return {**self.__dict__, "console": None, "live": None}
+        """Ray writes its callbacks to disk beside the trials; a screen and a bound scheduler do not belong there."""
+        return {**self.__dict__, "console": None, "live": None, "saved": None}
 
     def __enter__(self) -> LiveTable:
         """Shows the table until ``__exit__``."""
@@ -56,9 +83,7 @@ class LiveTable(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got its resources."""
-        name = trial.config["trial"]
-        self.waiting.discard(name)
-        self.running.setdefault(name, {})
+        self.running.setdefault(trial.config["trial"], {})
         self._show()
 
     def on_trial_result(
@@ -71,74 +96,105 @@ class LiveTable(Callback):
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial came to its end, diverged or not."""
-        self._end(trial.config["trial"], "ended")
+        """A trial came to its end, or the run did."""
+        self._end(trial.config["trial"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed for good."""
-        self._end(trial.config["trial"], "failed")
+        self._end(trial.config["trial"])
 
-    def _end(self, name: str, outcome: str) -> None:
+    def _end(self, name: str) -> None:
         last = self.running.pop(name, {})
-        self.ended[outcome] += 1
+        row = self.experiment.row(name) or {"trial": name, "status": UNFINISHED}
+        status = str(row["status"])
+        self.ended["interrupted" if status == UNFINISHED else status] += 1
+        self.spent += float(row.get("seconds") or 0)
+        self.rows[name] = row
+        if status == "finished":
+            self.front, self.volume = self._front()
         if not self.live:
-            self.console.print(f"{outcome:<8}{name}  {_figures(last)}", highlight=False, soft_wrap=True)
+            what = "interrupted" if status == UNFINISHED else status
+            reason = f"  ({row['reason']})" if row.get("reason") else ""
+            self.console.print(f"{what:<9} {name}  {_figures(last, row)}{reason}", highlight=False, soft_wrap=True)
         self._show()
 
+    def _front(self) -> tuple[pd.DataFrame, float]:
+        table = pd.DataFrame(list(self.rows.values()), columns=COLUMNS)
+        return front(table), hypervolume(table, self.reference)
+
     def _remaining_seconds(self) -> float | None:
-        """Epochs that are left times their mean duration; a phase not seen yet counts like the other one."""
+        """What is left of the running trials, and for each that waits what one took on average.
+
+        Before the first trial ends, each counts with all its epochs; a phase not seen yet costs like the other one.
+        """
         known = {phase: sum(s) / len(s) for phase, s in self.seconds.items() if s}
         if not known:
             return None
         cost = {phase: known.get(phase, next(iter(known.values()))) * n for phase, n in self.epochs.items()}
-        left = len(self.waiting) * sum(cost.values())
+        full = sum(cost.values())
+        ended = sum(self.ended.values())
+        typical = min(full, self.spent / ended) if ended else full
+        left = max(0, self.to_come - ended - len(self.running)) * typical
         for last in self.running.values():
             done = last.get("epoch", 0) / self.epochs[last.get("phase", "search")]
-            left += (
-                cost["retrain"] * (1 - done)
-                if last.get("phase") == "retrain"
-                else cost["search"] * (1 - done) + cost["retrain"]
-            )
+            spent = cost["search"] * (1 if last.get("phase") == "retrain" else done)
+            spent += cost["retrain"] * (done if last.get("phase") == "retrain" else 0)
+            left += max(typical - spent, (full - spent) / 2, 0)
         return left / self.slots
 
     def _summary(self) -> str:
+        waiting = max(0, self.to_come - sum(self.ended.values()) - len(self.running))
         remaining = self._remaining_seconds()
         estimate = "" if remaining is None else f", about {_clock(remaining)} left"
         ended = "".join(f"{count} {name}, " for name, count in sorted(self.ended.items()))
         elapsed = _clock(time.monotonic() - self.started)
-        return f"{ended}{len(self.running)} running, {len(self.waiting)} waiting; {elapsed} so far{estimate}"
+        return (
+            f"{ended}{len(self.running)} running, {waiting} waiting; front {len(self.front)}, "
+            f"hypervolume {self.volume:.3f}, {self.saved()} epochs saved; {elapsed} so far{estimate}"
+        )
 
     def _show(self) -> None:
+        now = time.monotonic()
         if self.live:
-            self.live.update(Group(self._table(), self._summary()), refresh=True)
-        elif time.monotonic() - self.last_line > _SECONDS_BETWEEN_LINES:
-            self.last_line = time.monotonic()
+            self.live.update(Group(self._running_table(), self._front_table(), self._summary()), refresh=True)
+        elif now - self.last_line > _SECONDS_BETWEEN_LINES:
+            self.last_line = now
             self.console.print(self._summary(), highlight=False, soft_wrap=True)
 
-    def _table(self) -> Table:
-        table = Table("trial", "phase", "epoch", "accuracy", "size MB", "Bit-SynOps M", "T", box=None)
-        for name, last in sorted(self.running.items())[:_SHOWN]:
+    def _running_table(self) -> Table:
+        table = Table(
+            "trial", "phase", "epoch", "val %", "size MB", "Bit-SynOps M", "T", box=None, title="running",
+            title_justify="left",
+        )  # fmt: skip
+        for name, last in sorted(self.running.items())[:_SHOWN_TRIALS]:
             if last:
-                table.add_row(
-                    name,
-                    last["phase"],
-                    f"{last['epoch']}/{last['epochs']}",
-                    f"{last['val_accuracy']:.2f}",
-                    f"{last['model_size_bits'] / 8e6:.4f}",
-                    f"{last['bit_synops'] / 1e6:.3f}",
-                    str(last["timesteps"]),
-                )
+                epoch = f"{last['epoch']}/{last['epochs']}"
+                table.add_row(name, last["phase"], epoch, *_objectives(last), str(last["timesteps"]))
             else:
                 table.add_row(name, "starting")
         return table
 
+    def _front_table(self) -> Table:
+        table = Table("trial", "val %", "size MB", "Bit-SynOps M", "T", box=None, title="front", title_justify="left")
+        for row in self.front.head(_SHOWN_FRONT).to_dict("records"):
+            table.add_row(row["trial"], *_objectives(row), f"{row['timesteps']:.0f}")
+        if len(self.front) > _SHOWN_FRONT:
+            table.add_row(f"… and {len(self.front) - _SHOWN_FRONT} more")
+        return table
 
-def _figures(last: dict[str, Any]) -> str:
-    if "phase" not in last:
+
+def _objectives(row: Any) -> tuple[str, str, str]:
+    return f"{row['val_accuracy']:.2f}", f"{row['model_size_bits'] / 8e6:.4f}", f"{row['bit_synops'] / 1e6:.3f}"
+
+
+def _figures(last: dict[str, Any], row: dict[str, Any]) -> str:
+    last = last if "phase" in last else row
+    if not last.get("phase"):
         return "no epoch finished"
+    accuracy, size, bit_synops = _objectives(last)
     return (
-        f"{last['phase']} epoch {last['epoch']}/{last['epochs']}, {last['val_accuracy']:.2f} % validation, "
-        f"{last['model_size_bits'] / 8e6:.4f} MB, {last['bit_synops'] / 1e6:.3f} M Bit-SynOps, T {last['timesteps']}"
+        f"{last['phase']} epoch {last['epoch']}, {accuracy} % validation, {size} MB, {bit_synops} M Bit-SynOps, "
+        f"T {last['timesteps']}"
     )
 
 

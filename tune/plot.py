@@ -1,56 +1,109 @@
 """The picture of an experiment: accuracy over model size and over Bit-SynOps."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import matplotlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from litesnn.files import write_atomically
+from litesnn.files import write_bytes
+from tune.amounts import count_unit, error, log_ticks, size_unit, zero_error
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
 from tune.store import FINISHED
 
-_FRONT, _PALE = "#0b6e99", "#b8c4cc"
+_FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
 
 
 def plot_fronts(trials: pd.DataFrame, title: str, path: Path) -> None:
-    """Draws both fronts: dominated networks pale, the front connected, its test accuracy hollow.
+    """Writes the picture of ``draw_fronts`` as a PNG file, atomically."""
+    write_bytes(path, draw_fronts(trials, title))
+
+
+def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:
+    """Draws both fronts: dominated networks pale, the front as steps, its test accuracy hollow.
+
+    Both axes are log scales; that of accuracy is the error's, 100 - accuracy, upside down, which keeps good networks
+    apart where one bad one would squeeze them together.
 
     Args:
         trials: the table of ``tune.store``; only finished trials are drawn.
         title: heading of the picture.
-        path: PNG to write, atomically.
+
+    Returns:
+        The PNG.
     """
-    matplotlib.use("agg")
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
-    _panel(left, trials, SIZE, 8e6, "model size (MB)")
-    _panel(right, trials, BIT_SYNOPS, 1e6, "Bit-SynOps per sample (M)")
+    finished = trials[trials["status"] == FINISHED]
+    on_all = finished.index[on_front(finished, [SIZE, BIT_SYNOPS])]
+    name, unit = size_unit(finished[SIZE].max() if len(finished) else 0)
+    _panel(left, finished, on_all, SIZE, unit, f"model size ({name})")
+    name, unit = count_unit(finished[BIT_SYNOPS].max() if len(finished) else 0)
+    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})")
     left.set_ylabel("accuracy (%)")
-    right.legend(loc="lower right", frameon=False)
-    figure.suptitle(title)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=150, format="png"))
+    if len(finished):
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(title.replace("$", r"\$"), parse_math=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150, format="png")
+    return buffer.getvalue()
 
 
-def _panel(axes: Axes, trials: pd.DataFrame, column: str, unit: float, label: str) -> None:
-    finished = trials[(trials["status"] == FINISHED) & ~(trials[column] <= 0)]
-    chosen = finished[on_front(finished, [column])].sort_values(column)
-    others = finished.drop(chosen.index)
-    axes.scatter(others[column] / unit, others[ACCURACY], color=_PALE, s=28, label="dominated (validation)")
-    axes.plot(chosen[column] / unit, chosen[ACCURACY], "o-", color=_FRONT, markersize=6, label="front (validation)")
-    axes.scatter(
-        chosen[column] / unit,
-        chosen["test_accuracy"],
-        facecolors="none",
-        edgecolors=_FRONT,
-        s=48,
-        label="front (test)",
-    )
-    if (finished[column] > 0).any():  # there is no logarithm of nothing
-        axes.set_xscale("log")
-    else:
-        axes.text(0.5, 0.5, "no finished network yet", ha="center", transform=axes.transAxes)
-    axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+def _panel(axes: Axes, finished: pd.DataFrame, on_all: pd.Index, column: str, unit: float, label: str) -> None:
+    finished = finished[finished[column].astype(float) > 0]  # there is no logarithm of nothing
+    zero = zero_error(finished)
+    front = finished[on_front(finished, [column])].sort_values(column)
+    rest = finished.drop(front.index)
+    elsewhere = rest[rest.index.isin(on_all)]
+    dominated = rest.drop(elsewhere.index)
+
+    def dots(rows: pd.DataFrame, accuracy: str, name: str, zorder: int, **look: Any) -> None:
+        area = 40 if zorder > 1 or len(rows) < 300 else 8
+        axes.scatter(rows[column] / unit, error(rows[accuracy], zero), s=area, label=name, zorder=zorder, **look)
+
+    x, val, test = front[column] / unit, error(front[ACCURACY], zero), error(front["test_accuracy"], zero)
+    axes.vlines(x, test, val, color=_SOFT, linewidth=1)
+    axes.plot(x, val, color=_FRONT, linewidth=1.4, drawstyle="steps-post")
+    dots(front, ACCURACY, "front, validation", 4, color=_FRONT)
+    dots(front, "test_accuracy", "front, test", 3, facecolors="none", edgecolors=_FRONT)
+    dots(elsewhere, ACCURACY, "front in all three objectives", 2, color=_SOFT)
+    dots(dominated, ACCURACY, "dominated", 1, color=_PALE)
     axes.set_xlabel(label)
-    axes.grid(True, which="both", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, alpha=0.25)
+    if finished.empty:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "no finished network yet", ha="center", transform=axes.transAxes)
+        return
+    axes.set(xscale="log", yscale="log")
+    low, high = _with_air(finished[column] / unit)
+    axes.set_xlim(low, high)
+    _mark(axes.xaxis, {tick: f"{tick:g}" for tick in log_ticks(low, high)})
+    errors = pd.concat([error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]).dropna()
+    low, high = _with_air(errors)
+    axes.set_ylim(high, low)
+    ticks = {tick: f"{100 - tick:g}" for tick in log_ticks(low, min(high, 99)) if zero is None or tick >= 1.5 * zero}
+    _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
+
+
+def _with_air(values: pd.Series) -> tuple[float, float]:
+    """Limits of a log axis that leave room around the values."""
+    low, high = np.log10(values.min()), np.log10(values.max())
+    air = max(0.08, 0.06 * (high - low))
+    return float(10 ** (low - air)), float(10 ** (high + air))
+
+
+def _mark(axis: Axis, ticks: dict[float, str]) -> None:
+    """Just these ticks, no minor ones."""
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FixedFormatter(list(ticks.values())))

@@ -1,11 +1,27 @@
-"""Which points to try: the default set of each preset, or points given by the user."""
+"""Which points to try: the default set of each preset, or points given by the user, inline, by name or in a CSV file.
+
+``tune.space`` has designs that fill ranges, ``tune.searcher`` chooses points from results.
+"""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from litesnn.checks import InputError, fail
+from litesnn.checks import InputError, check_integer, fail, user_path
 from litesnn.config import PAPER_POINTS, SearchPoint
+
+# The paper varies λ1 and λ2 of its small CIFAR network (Sec. 4.3, Fig. 3): three settings are named in the text, in this
+# order; the second is ``small`` itself.
+ABLATION = {
+    "ablation-1": SearchPoint(lambda1=1e-9, lambda2=0, p=90),
+    "ablation-2": SearchPoint(lambda1=1e-9, lambda2=1e-13, p=90),
+    "ablation-3": SearchPoint(lambda1=5e-9, lambda2=1e-13, p=90),
+}
+NAMED_POINTS = {**PAPER_POINTS, **ABLATION}
+POINT_NAMES = (*NAMED_POINTS, "ablation")  # the last one stands for all three
 
 # (λ1, λ2) from no pressure to strong pressure, times pruning rates. For the paper's recipes the levels are the paper's
 # own and one stronger; for the small ones the cost terms start at about 0, 1 and 10 % of the cross entropy.
@@ -33,10 +49,28 @@ class Trial:
     seed: int
 
     @property
+    def point_name(self) -> str:
+        """The point's own part of the name."""
+        point = self.point
+        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}"
+
+    @property
     def name(self) -> str:
         """The trial's name, from its values alone, so that the same point finds its folder again."""
-        point = self.point
-        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}-seed_{self.seed}"
+        return f"{self.point_name}-seed_{self.seed}"
+
+
+def trials(points: Sequence[SearchPoint], seeds: int, seed: int) -> list[Trial]:
+    """Every point with seeds ``seed`` … ``seed + seeds - 1``; all points have their first seed before any second.
+
+    Raises:
+        InputError: fewer than one seed, or one beyond the largest.
+    """
+    from litesnn.run import LARGEST_SEED  # needs torch, which whoever only reads names need not wait for
+
+    check_integer("seed", seed, minimum=0, maximum=LARGEST_SEED)
+    check_integer("seeds", seeds, minimum=1, maximum=LARGEST_SEED - seed + 1)
+    return [Trial(point=point, seed=seed + i) for i in range(seeds) for point in points]
 
 
 def default_points(preset: str) -> list[SearchPoint]:
@@ -49,30 +83,82 @@ def default_points(preset: str) -> list[SearchPoint]:
 
 
 def parse_points(text: str) -> list[SearchPoint]:
-    """Reads points given inline.
+    """Reads points given inline or in a CSV file.
 
     Args:
-        text: points separated by blanks, each ``lambda1,lambda2,p`` or a name such as ``small``.
+        text: points separated by blanks, each ``lambda1,lambda2,p`` or one of ``POINT_NAMES``; or the path of a CSV file,
+            which ends in ``.csv``.
 
     Raises:
-        InputError: not of that form, a value outside its range, or a point given twice.
+        InputError: not of that form, a value outside its range, or a point given twice inline.
     """
-    points = []
+    if text.strip().lower().endswith(".csv"):
+        return read_points(user_path("points", text.strip()))
+    points: list[SearchPoint] = []
     for part in text.split():
-        if part in PAPER_POINTS:
-            points.append(SearchPoint.named(part))
-            continue
-        try:
-            lambda1, lambda2, p = (float(value) for value in part.split(","))
-        except ValueError:
-            raise fail("points", f"lambda1,lambda2,p or one of {', '.join(PAPER_POINTS)}", part) from None
-        points.append(SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p))
-    if not points:
-        raise fail("points", "at least one point", text)
+        if part != "ablation":
+            points.append(_parse_point(part))
     for point in points:
         if points.count(point) > 1:
             raise InputError(f"points: expected different points, got {point} more than once")
+    if "ablation" in text.split():
+        points += [point for point in ABLATION.values() if point not in points]
+    if not points:
+        raise fail("points", "at least one point", text)
     return points
+
+
+def read_points(path: Path) -> list[SearchPoint]:
+    """Points of a CSV file whose header names lambda1, lambda2 and p, in any order and among other columns.
+
+    A ``trials.csv`` or ``front.csv`` of this program can be given back: the rows of one point with several seeds are
+    one point, and a row that has none of the three values (a damaged trial) is left out.
+
+    Raises:
+        InputError: not such a file; a bad value is named with its line.
+    """
+    names = ("lambda1", "lambda2", "p")
+    expected = "a CSV file with the columns lambda1, lambda2 and p"
+    points: dict[SearchPoint, None] = {}
+    if not path.is_file():
+        raise fail("points", "a CSV file that exists", str(path))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, skipinitialspace=True)
+            header = [(name or "").strip() for name in rows.fieldnames or ()]
+            rows.fieldnames = header
+            if any(header.count(name) != 1 for name in names):
+                raise fail("points", expected, f"{path} with {', '.join(header) or 'no header'}")
+            for row in rows:
+                given = [row[name] for name in names]
+                if any(value and value.strip() for value in given):
+                    points[_point_of_row(given, f"points: {path}, line {rows.line_num}")] = None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise fail("points", expected, f"{path} ({error})") from None
+    if not points:
+        raise fail("points", "at least one point", str(path))
+    return list(points)
+
+
+def _point_of_row(given: Sequence[str | None], place: str) -> SearchPoint:
+    try:
+        lambda1, lambda2, p = (float(value or "") for value in given)
+    except ValueError:
+        raise InputError(f"{place}: expected three numbers lambda1, lambda2, p, got {given!r}") from None
+    try:
+        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def _parse_point(part: str) -> SearchPoint:
+    if part in NAMED_POINTS:
+        return NAMED_POINTS[part]
+    try:
+        lambda1, lambda2, p = (float(value) for value in part.split(","))
+    except ValueError:
+        raise fail("points", f"lambda1,lambda2,p, a .csv file or one of {', '.join(POINT_NAMES)}", part) from None
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
 
 
 def _text(value: float) -> str:

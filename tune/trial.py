@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +11,10 @@ from ray import tune as ray_tune
 
 from litesnn import DivergedError, Genotype, Recipe, SearchPoint
 from litesnn.device import prepare_cpu
-from litesnn.files import write_text
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
+from tune.places import local_copy, local_draft, place, read_text, write_text
 from tune.shared_data import Arrays, from_arrays
 from tune.store import DIVERGED, FINISHED, TrialFolder
 
@@ -42,7 +40,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         point,
         Recipe.from_dict(config["recipe"]),
         config["seed"],
-        TrialFolder(Path(config["folder"])),
+        TrialFolder(place("folder", config["folder"])),
         data,
         device,
         report,
@@ -60,7 +58,8 @@ def search_and_retrain(
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
 
-    A point that diverges is an outcome: it is written down with its reason and nothing is raised.
+    A point that diverges is an outcome: it is written down with its reason and nothing is raised. An attempt that continues
+    an earlier one first reports the last epoch again: the kill may have come before anybody acted on that report.
 
     Args:
         point: λ1, λ2 and p.
@@ -69,7 +68,7 @@ def search_and_retrain(
         folder: where everything is written; an earlier attempt's checkpoint there is continued.
         data: arrays of both phases.
         device: where to train.
-        report: called after every epoch, when its checkpoint and metrics are on disk.
+        report: called after every epoch, when its checkpoint and metrics are in the folder; need not return.
     """
     if folder.has_outcome():
         folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
@@ -82,9 +81,9 @@ def search_and_retrain(
     except DivergedError as error:
         folder.write_result(DIVERGED, reason=str(error))
     else:
-        trained.model.save(folder.model)
+        with local_draft(folder.model) as path:
+            trained.model.save(path)
         folder.write_result(FINISHED, **_figures(trained, device))
-    folder.remove_checkpoints()
 
 
 def _search(
@@ -96,8 +95,12 @@ def _search(
     device: torch.device,
     report: Report,
 ) -> Genotype:
-    if folder.genotype.exists():
-        return Genotype.from_json(folder.genotype.read_text(encoding="utf-8"))
+    text = read_text(folder.genotype)
+    if text is not None:
+        records = folder.read_metrics()
+        if records and records[-1]["phase"] == Search.phase:
+            report(EpochRecord(**records[-1]))
+        return Genotype.from_json(text)
     run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
     _complete(run, folder, [], report)
     genotype = run.genotype()
@@ -121,18 +124,22 @@ def _retrain(
 
 
 def _complete(run: Run, folder: TrialFolder, before: list[dict[str, Any]], report: Report) -> None:
-    """Runs the epochs that are left; after each, checkpoint and metrics are on disk before it is reported."""
+    """Runs the epochs that are left; after each, checkpoint and metrics are in the folder before it is reported."""
     checkpoint = folder.checkpoint(run.phase)
 
     def write_metrics() -> None:
         folder.write_metrics([*before, *(record.to_dict() for record in run.records)])
 
-    if checkpoint.exists():
-        run.load(checkpoint)
+    with local_copy(checkpoint) as path:
+        if path is not None:
+            run.load(path)
+    if run.records:
         write_metrics()  # an earlier attempt may have ended between the two files
+        report(run.records[-1])
     while not run.done:
         record = run.run_epoch()
-        run.save(checkpoint)
+        with local_draft(checkpoint) as path:
+            run.save(path)
         write_metrics()
         report(record)
 
@@ -150,5 +157,4 @@ def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -105,7 +105,7 @@ def test_the_plot_is_a_picture(storage: Path, output: str) -> None:
 def test_repeating_the_command_keeps_what_is_finished(storage: Path, output: str, tmp_path: Path) -> None:
     results = {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
     again = finish(start(storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50", cwd=tmp_path))
-    assert "3 points, 3 of them finished before" in again
+    assert "3 trials, 3 of them over before" in again
     assert results == {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
 
 
@@ -126,7 +126,7 @@ def test_a_killed_worker_continues_from_its_last_epoch(tmp_path: Path) -> None:
     assert after[: len(before)] == before  # what was done was not done again
     epochs = [json.loads(line)["epoch"] for line in after]
     assert epochs == [1, 2, *range(1, 13)]
-    assert "1 of 1 finished networks" in output
+    assert "1 network on the front" in output
 
 
 def test_a_trial_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_trial_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
     (broken / "genotype.json").write_text("{")
     output = finish(start(tmp_path, "--points", "0,0,50 0,0,0", cwd=tmp_path))
     assert "l1_0-l2_0-p_50-seed_0 failed: litesnn.checks.InputError: genotype: expected JSON" in output
-    assert "1 of 1 finished networks" in output
+    assert "1 network on the front" in output
 
 
 def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
 def test_a_run_without_a_finished_network_still_reports(tmp_path: Path) -> None:
     output = finish(start(tmp_path, "--points", "1e300,0,50", cwd=tmp_path))
     assert "not in the front: l1_1e+300-l2_0-p_50-seed_0 diverged" in output
-    assert "0 of 0 finished networks" in output
+    assert "no finished network yet" in output
     assert (tmp_path / "digits" / "front.png").is_file()
 
 

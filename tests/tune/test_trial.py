@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from litesnn import InputError, Recipe, SearchPoint
 from litesnn.model import Model
 from litesnn.run import EpochRecord
 from tune.shared_data import Arrays, from_arrays
-from tune.store import TrialFolder
+from tune.store import COLUMNS, STOPPED, TrialFolder
 from tune.trial import search_and_retrain
 
 POINT = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=80)
 CPU = torch.device("cpu")
+STEPS = [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2), ("retrain", 3)]
 
 
 class Killed(Exception):
@@ -36,21 +38,33 @@ def run(folder: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int | 
     return reported
 
 
-def without_times(records: list[dict[str, object]]) -> list[dict[str, object]]:
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+TIMES = {"seconds", "search_seconds", "retrain_seconds", "ended_at"}
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in record.items() if k not in TIMES | {"trial"}}
+
+
+def steps(records: list[EpochRecord]) -> list[tuple[str, int]]:
+    return [(record.phase, record.epoch) for record in records]
+
+
+def assert_same_bits(folder: TrialFolder, other: TrialFolder) -> None:
+    """Equal metrics, genotype, result and network."""
+    mine, theirs = folder.read_metrics(), other.read_metrics()
+    assert list(map(without_times, mine)) == list(map(without_times, theirs))
+    assert folder.genotype.read_text() == other.genotype.read_text()
+    assert without_times(folder.read_result() or {}) == without_times(other.read_result() or {})
+    a, b = Model.load(folder.model, CPU), Model.load(other.model, CPU)
+    for name, tensor in a.network.state_dict().items():
+        assert torch.equal(tensor, b.network.state_dict()[name]), name
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, data: dict[str, Arrays]) -> Path:
     folder = tmp_path_factory.mktemp("trials") / "undisturbed"
     reported = run(folder, recipe, data)
-    assert [(r.phase, r.epoch) for r in reported] == [
-        ("search", 1),
-        ("search", 2),
-        ("retrain", 1),
-        ("retrain", 2),
-        ("retrain", 3),
-    ]
+    assert steps(reported) == STEPS
     return folder
 
 
@@ -60,19 +74,74 @@ def test_a_finished_trial_leaves_exactly_its_results(undisturbed: Path) -> None:
 
 
 @pytest.mark.parametrize("die_after", [1, 2, 3, 5])
-def test_resuming_gives_the_undisturbed_result_and_repeats_nothing(
+def test_resuming_gives_the_undisturbed_result_and_repeats_only_the_last_report(
     tmp_path: Path, undisturbed: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int
 ) -> None:
     first = run(tmp_path, recipe, data, die_after)
     second = run(tmp_path, recipe, data)
-    assert len(first) == die_after and len(first) + len(second) == 5
-    here, there = TrialFolder(tmp_path), TrialFolder(undisturbed)
-    assert without_times(here.read_metrics()) == without_times(there.read_metrics())
-    assert here.genotype.read_text() == there.genotype.read_text()
-    assert {**here.read_result(), "written": ""} == {**there.read_result(), "written": ""}
-    mine, other = Model.load(here.model, CPU), Model.load(there.model, CPU)
-    for name, tensor in mine.network.state_dict().items():
-        assert torch.equal(tensor, other.network.state_dict()[name]), name
+    assert steps(first) == STEPS[:die_after] and steps(second) == STEPS[die_after - 1 :]
+    assert second[0] == first[-1]
+    assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
+
+
+def test_a_trial_killed_between_search_and_retraining_reports_the_search_again(
+    tmp_path: Path, undisturbed: Path, recipe: Recipe, data: dict[str, Arrays], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object, **named: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tune.trial.Retrain", killed)
+        first = run(tmp_path, recipe, data)
+    assert (tmp_path / "genotype.json").exists()
+    second = run(tmp_path, recipe, data)
+    assert steps(first) == STEPS[:2] and steps(second) == STEPS[1:] and second[0] == first[-1]
+    assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
+
+
+@pytest.mark.parametrize("file", ["metrics.jsonl", "search.pt", "genotype.json", "retrain.pt", "model.safetensors"])
+def test_a_kill_before_any_file_is_made_good(
+    tmp_path: Path,
+    undisturbed: Path,
+    recipe: Recipe,
+    data: dict[str, Arrays],
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+) -> None:
+    """The process dies when the file would first take its place; what it leaves beside it is cleaned up in the end."""
+    replace = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if Path(target).name == file:
+            raise Killed
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        run(tmp_path, recipe, data)
+    assert not (tmp_path / file).exists() and not (tmp_path / "result.json").exists()
+    run(tmp_path, recipe, data)
+    assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(f".{file}") and file != "genotype.json"]
+
+
+def test_the_result_is_the_whole_row(undisturbed: Path) -> None:
+    result = TrialFolder(undisturbed).read_result() or {}
+    assert set(COLUMNS) <= set(result)
+    assert (result["search_epochs"], result["retrain_epochs"], result["p"], result["seed"]) == (2, 3, 80.0, 7)
+    seconds = [record["seconds"] for record in TrialFolder(undisturbed).read_metrics()]
+    assert result["seconds"] == pytest.approx(sum(seconds))
+    assert result["search_seconds"] == pytest.approx(sum(seconds[:2]))
+
+
+def test_a_stopped_trial_is_not_run_again(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    run(tmp_path, recipe, data, die_after=3)
+    TrialFolder(tmp_path).write_result(STOPPED, reason="rung 3")
+    assert run(tmp_path, recipe, data) == []
+    result = TrialFolder(tmp_path).read_result() or {}
+    assert (result["status"], result["phase"], result["epoch"]) == (STOPPED, "retrain", 1)
+    assert not list(tmp_path.glob("*.pt"))
 
 
 def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path, data: dict[str, Arrays]) -> None:

@@ -1,0 +1,48 @@
+"""The PNG: drawn for any table, and only finished networks are results."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tune.plot import draw_fronts, plot_fronts
+
+
+def table(rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> pd.DataFrame:
+    columns = ["status", "val_accuracy", "test_accuracy", "model_size_bits", "bit_synops"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+NETWORKS = [("finished", 90.0, 89.0, 8e5, 3e6), ("finished", 97.0, 98.0, 8e6, 9e6), ("finished", 80.0, 81.0, 4e6, 5e6)]
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("unfinished", None, None, None, None)],
+        NETWORKS[:1],
+        NETWORKS,
+        [("finished", 100.0, 100.0, 8e5, 3e6), ("finished", 100.0, 99.0, 8e6, 9e6)],
+        [("finished", 0.0, 0.0, 8e5, 3e6)],
+        [("finished", 90.0, 89.0, 0, 0.0)],
+        [("finished", 90.0, None, 8e5, 3e6)],
+        NETWORKS * 500,
+    ],
+    ids=["empty", "unfinished", "one", "three", "perfect", "useless", "no size", "no test accuracy", "many"],
+)
+def test_draws(tmp_path: Path, rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> None:
+    plot_fronts(table(rows), "a $title_ & <more>", tmp_path / "front.png")
+    assert Image.open(tmp_path / "front.png").size == (1650, 720)
+
+
+def test_stopped_trials_are_not_drawn() -> None:
+    others = [("stopped", 99.0, 99.0, 8e3, 1e3), ("diverged", 99.0, 99.0, 8e3, 1e3)]
+    assert np.array_equal(pixels(draw_fronts(table(NETWORKS + others), "t")), pixels(draw_fronts(table(NETWORKS), "t")))

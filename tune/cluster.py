@@ -1,0 +1,130 @@
+"""Joining or starting a Ray cluster, and what it has room for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from litesnn.checks import InputError, fail
+from tune.settings import Settings
+
+_SECONDS_TO_LOOK = 60  # for a task on another host; a busy one starts its first worker process in a few
+
+
+def connect(address: str) -> None:
+    """Joins a cluster; ``auto`` is that of the job or machine, or a local one where there is none.
+
+    Raises:
+        InputError: no cluster at the address.
+    """
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    # A trial's error is shown as one line; its traceback lies in the run's folder.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    if address != "local":
+        _check_reachable(address)
+        try:
+            ray.init(address=address, **options)
+            return
+        except (ConnectionError, ValueError) as error:
+            if address != "auto":
+                raise InputError(f"address: expected a Ray cluster, got {address} ({last_line(error)})") from None
+    _bind_to_loopback()
+    ray.init(address="local", include_dashboard=False, **options)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise fail("address", "auto, local or HOST:PORT", address)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"address: expected a Ray cluster, got nobody at {address} ({error})") from None
+
+
+def _bind_to_loopback() -> None:
+    """Makes every server of a cluster started from here listen on loopback alone.
+
+    Ray does so where it takes the machine for one that cannot join others, which on Linux nothing but this switch says;
+    a node address of 127.0.0.1 is replaced by an outward one. A test looks at the open ports.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # for the processes that Ray starts
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
+
+
+def resources(settings: Settings) -> dict[str, float]:
+    """What Ray gives to a trial."""
+    return {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+
+
+def slots(settings: Settings) -> int:
+    """How many trials the cluster can run at once.
+
+    Raises:
+        InputError: none of its nodes has room for a single trial.
+    """
+    wanted = {key.upper(): amount for key, amount in resources(settings).items() if amount}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    count = sum(min(int(node.get(key, 0) / amount) for key, amount in wanted.items()) for node in nodes)
+    if count == 0:
+        for key, amount in wanted.items():
+            largest = max(node.get(key, 0) for node in nodes)
+            if largest < amount:
+                raise fail(f"{key.lower()}s-per-trial", f"at most the {largest:g} of the largest node", amount)
+        raise fail("cpus-per-trial and gpus-per-trial", "what one node has", resources(settings))
+    return min(count, settings.max_concurrent) if settings.max_concurrent else count
+
+
+def check_shared(folder: Path) -> None:
+    """Makes sure that every host of the cluster sees the folder that trials write to.
+
+    Args:
+        folder: an existing local folder.
+
+    Raises:
+        InputError: some host does not see it; trials there would write to a place of their own.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    others = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here}
+    if not others:
+        return
+    probe = folder / f".seen-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        looks = {
+            _exists.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                str(probe)
+            ): node
+            for node in others
+        }
+        seen, pending = ray.wait(list(looks), num_returns=len(looks), timeout=_SECONDS_TO_LOOK)
+        blind = [looks[look] for look in seen if not ray.get(look)] + [looks[look] for look in pending]
+    finally:
+        probe.unlink(missing_ok=True)
+    if blind:
+        hosts = ", ".join(sorted({others[node]["NodeManagerHostname"] for node in blind}))
+        raise InputError(
+            f"storage: expected a folder that all hosts of the cluster share, or s3://…, got {folder}, "
+            f"which is not seen from {hosts}"
+        )
+
+
+@ray.remote(num_cpus=0)
+def _exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's text, which says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,175 @@
+"""Runs the trials of one experiment on the cluster that the program has joined."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune as ray_tune
+from ray.tune import Callback
+from ray.tune.progress_reporter import TrialProgressCallback
+from rich.console import Console
+
+from litesnn.config import Recipe
+from tune.cluster import resources
+from tune.front import Reference
+from tune.live import LiveTable
+from tune.loggers import loggers
+from tune.outcomes import Outcomes
+from tune.points import Trial
+from tune.searcher import ParetoSearcher
+from tune.settings import Settings
+from tune.shared_data import Arrays
+from tune.space import Space
+from tune.store import UNFINISHED, Experiment
+from tune.trial import run_trial
+
+_RETRIES = 2  # of a trial whose process or node died; it continues from its checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Everything that a run needs.
+
+    Args:
+        settings: the command's settings.
+        recipe: the recipe of all trials.
+        experiment: where they write.
+        reference: of the hypervolume.
+        data: arrays of both phases.
+        slots: how many trials the cluster runs at once.
+        console: where progress is shown.
+    """
+
+    settings: Settings
+    recipe: Recipe
+    experiment: Experiment
+    reference: Reference
+    data: dict[str, Arrays]
+    slots: int
+    console: Console
+
+    def run(self, trials: list[Trial]) -> bool:
+        """Runs these trials; whether all of them came to an end of their own."""
+        self._fit(len(trials), param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
+        return all(self.experiment.trial(trial.name).read_result() is not None for trial in trials)
+
+    def run_searched(self, space: Space) -> bool:
+        """Runs points that a sampler chooses from the results so far; returns as ``run``."""
+        settings = self.settings
+        known: list[Any] = self.experiment.table().sort_values("ended_at", na_position="last").to_dict("records")
+        searcher = ParetoSearcher(
+            space,
+            count=settings.num_points,
+            config=self._config,
+            outcome=self._outcome,
+            known=known,
+            sampler=settings.search,
+            seed=settings.seed,
+            seeds=settings.seeds,
+            storage_url=settings.optuna_storage or None,
+            study_name=self.experiment.path.name,
+        )
+        if searcher.remaining:
+            self._fit(searcher.remaining, search_alg=searcher, num_samples=searcher.remaining)
+            searcher.settle()
+        return not searcher.remaining and not (self.experiment.table()["status"] == UNFINISHED).any()
+
+    def _config(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "trial": trial.name,
+            "point": asdict(trial.point),
+            "seed": trial.seed,
+            "recipe": self.recipe.to_dict(),
+            "folder": str(self.experiment.trial(trial.name).path),
+        }
+
+    def _outcome(self, name: str) -> dict[str, Any] | None:
+        return self.experiment.row(name)
+
+    def _fit(self, count: int, *, param_space: Any = None, **tuning: Any) -> None:
+        settings = self.settings
+        scheduler = self._scheduler() if settings.early_stopping else None
+        live = LiveTable(
+            self.recipe,
+            self.experiment,
+            self.experiment.table(),
+            self.reference,
+            count,
+            min(self.slots, count),
+            self.console,
+            lambda: scheduler.saved_epochs if scheduler else 0,
+        )
+        outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {})
+        callbacks: list[Callback] = [_Silent(), outcomes, live, *loggers(settings.log, self.experiment)]
+        trainable = ray_tune.with_parameters(run_trial, data=self.data)
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(trainable, resources(settings)),
+            param_space=param_space,
+            tune_config=ray_tune.TuneConfig(
+                scheduler=scheduler,
+                max_concurrent_trials=settings.max_concurrent or None,
+                time_budget_s=settings.time_budget_s,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.trial_id}",
+                **tuning,
+            ),
+            run_config=ray_tune.RunConfig(
+                name=time.strftime("%Y%m%d-%H%M%S"),
+                failure_config=ray_tune.FailureConfig(max_failures=_RETRIES),
+                callbacks=callbacks,
+                verbose=0,
+                **self._ray_storage(),
+            ),
+        )
+        with live, _terminated_like_interrupted():
+            tuner.fit()
+
+    def _scheduler(self):
+        from tune.halving import Halving
+        from tune.scheduler import ParetoScheduler
+
+        settings, recipe = self.settings, self.recipe
+        rule = Halving(
+            search_epochs=recipe.search_epochs,
+            retrain_epochs=recipe.retrain_epochs,
+            grace_period=settings.grace_period,
+            reduction_factor=settings.reduction_factor,
+            noise_margin=settings.noise_margin,
+            chance=100 / recipe.classes,
+        )
+        return ParetoScheduler(rule, self.experiment.histories)
+
+    def _ray_storage(self) -> dict[str, Any]:
+        """Where Ray keeps its own state and logs of this run: beside the trials, also on an object store."""
+        folder = self.experiment.path / "ray"
+        if isinstance(folder, Path):
+            return {"storage_path": str(folder)}
+        from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+        return {"storage_path": folder.path, "storage_filesystem": PyFileSystem(FSSpecHandler(folder.fs))}
+
+
+class _Silent(TrialProgressCallback):
+    """Takes the place of the callback with which Ray prints a line of its own for trials that reported nothing."""
+
+    def on_trial_result(self, *args: Any, **info: Any) -> None:
+        """Says nothing."""
+
+    on_trial_error = on_trial_complete = on_trial_result
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A stopped job gets SIGTERM, and ends in order as at Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

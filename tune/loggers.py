@@ -1,0 +1,58 @@
+"""Ray's own loggers for the tools that teams already use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ray.tune import Callback
+
+from litesnn.checks import InputError
+from tune.store import Experiment
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Makes sure, before anything runs, that the packages are there.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    for name in names:
+        package = {"tensorboard": "tensorboardX"}.get(name, name)
+        try:
+            __import__(package)
+        except ImportError:
+            raise InputError(
+                f"log: expected the package {package} for {name}, got none; pip install {package}"
+            ) from None
+
+
+def loggers(names: Sequence[str], experiment: Experiment) -> list[Callback]:
+    """The callbacks; every epoch of every trial is logged.
+
+    TensorBoard's files lie beside the trials in ``ray/``. MLflow writes to ``MLFLOW_TRACKING_URI``, or to ``mlflow.db``
+    in a local experiment's folder; Weights & Biases follows its own environment variables, ``WANDB_MODE=offline`` too.
+    """
+    made: list[Callback] = []
+    title = experiment.path.name
+    for name in names:
+        if name == "tensorboard":
+            from ray.tune.logger import TBXLoggerCallback
+
+            made.append(TBXLoggerCallback())
+        elif name == "mlflow":
+            from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+            made.append(MLflowLoggerCallback(tracking_uri=_tracking_uri(experiment), experiment_name=title))
+        else:
+            from ray.air.integrations.wandb import WandbLoggerCallback
+
+            made.append(WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT", "litesnn"), group=title))
+    return made
+
+
+def _tracking_uri(experiment: Experiment) -> str | None:
+    if os.environ.get("MLFLOW_TRACKING_URI") or not isinstance(experiment.path, Path):
+        return None  # MLflow's own default
+    return f"sqlite:///{experiment.path / 'mlflow.db'}"

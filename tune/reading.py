@@ -1,0 +1,126 @@
+"""The commands that only read an experiment: ``status``, ``report``, ``merge`` and ``pick``. Neither Ray nor a GPU."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import pandas as pd
+from rich.console import Console
+
+from litesnn.config import Recipe
+from litesnn.genotype import Genotype
+from tune.amounts import parse_count, parse_percent, parse_size
+from tune.front import front
+from tune.merge import merge as merged_table
+from tune.merge import names, recipe_differences
+from tune.pick import pick as pick_network
+from tune.places import Place, check_place, place
+from tune.reference import reference_in
+from tune.report import front_table, read_genotypes, write_report
+from tune.store import FINISHED, UNFINISHED, Experiment
+from tune.summary import summarise
+
+_PIPED_WIDTH = 120
+_SHOWN_REASONS = 20
+
+
+def status(args: argparse.Namespace) -> None:
+    """Prints trials by state, the front so far and what stopping saved; writes nothing."""
+    experiment = _existing(args.storage, args.name)
+    _show(experiment, experiment.table(), _console())
+
+
+def report(args: argparse.Namespace) -> None:
+    """Writes all result files anew and prints the front."""
+    show_and_write(_existing(args.storage, args.name), _console())
+
+
+def merge(args: argparse.Namespace) -> None:
+    """Writes and prints one report of several experiments."""
+    experiments = [_existing(args.storage, name) for name in args.experiments]
+    target = Experiment(_place_of(args.storage, args.out))
+    table = merged_table(experiments)
+    console = _console()
+    for field, values in recipe_differences(experiments).items():
+        found = ", ".join(f"{value!r} in {label}" for label, value in values.items())
+        console.print(f"recipes differ in {field}: {found}", highlight=False)
+    recipe = Recipe.from_dict(experiments[0].recipe())
+    chosen = front(table.assign(row=range(len(table))))
+    genotypes: dict[int, Genotype] = {}
+    for label, experiment in zip(names(experiments), experiments, strict=True):
+        genotypes |= read_genotypes(experiment, chosen[chosen["experiment"] == label])
+    paths = write_report(target, table, reference_in(experiments), recipe, genotypes)
+    console.print(front_table(chosen))
+    _print_paths(console, paths)
+
+
+def pick(args: argparse.Namespace) -> None:
+    """Prints the best network within the limits; exit code 1 if none fits."""
+    limits = {
+        "max_size_bits": None if args.max_size is None else parse_size("max-size", args.max_size),
+        "max_bit_synops": None if args.max_bit_synops is None else parse_count("max-bit-synops", args.max_bit_synops),
+        "min_accuracy": None if args.min_accuracy is None else parse_percent("min-accuracy", args.min_accuracy),
+    }
+    experiment = _existing(args.storage, args.name)
+    choice = pick_network(experiment.table(), **limits)
+    folder = None if choice.network is None else experiment.trial(choice.network["trial"]).path
+    print(json.dumps(choice.to_dict(folder), indent=2) if args.json else choice.text(folder))
+    if not choice.fits:
+        raise SystemExit(1)
+
+
+def show_and_write(experiment: Experiment, console: Console) -> None:
+    """Writes all result files of an experiment and prints its front and where they are."""
+    table = experiment.table()
+    recipe = Recipe.from_dict(experiment.recipe())
+    paths = write_report(experiment, table, reference_in([experiment]), recipe)
+    _show(experiment, table, console)
+    _print_paths(console, {**paths, "trials": experiment.path / "trials"})
+
+
+def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None:
+    chosen = front(table)
+    if len(chosen):
+        console.print(front_table(chosen))
+    left_out = table[~table["status"].isin([FINISHED, "stopped"])]
+    for _, row in left_out.head(_SHOWN_REASONS).iterrows():
+        reason = row["reason"] or ("no outcome yet" if row["status"] == UNFINISHED else "")
+        console.print(f"not in the front: {row['trial']} {row['status']}: {reason}", highlight=False)
+    if len(left_out) > _SHOWN_REASONS:
+        console.print(f"… and {len(left_out) - _SHOWN_REASONS} more, see trials.csv")
+    recipe = Recipe.from_dict(experiment.recipe())
+    summary = summarise(table, chosen, reference_in([experiment]), recipe)
+    for sentence in summary.sentences():
+        console.print(sentence, highlight=False)
+
+
+def _print_paths(console: Console, paths: dict[str, object]) -> None:
+    for name, what in (
+        ("report.html", "page"),
+        ("front.png", "plot"),
+        ("front.csv", "front"),
+        ("trials.csv", "all trials"),
+        ("trials", "networks"),
+    ):
+        if name in paths:
+            console.print(f"{what:<11}{paths[name]}", highlight=False, soft_wrap=True)
+
+
+def _existing(storage: str, name: str) -> Experiment:
+    experiment = Experiment(_place_of(storage, name))
+    check_place("storage", experiment.path)
+    experiment.recipe()
+    return experiment
+
+
+def _place_of(storage: str, name: str) -> Place:
+    """A name within the storage, or a path of its own."""
+    if "/" in name:
+        return place("name", name)
+    return place("storage", storage) / name
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)

@@ -1,0 +1,153 @@
+"""Everything that an experiment leaves for people and programs to read: tables, picture and page."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from litesnn.checks import InputError
+from litesnn.config import Recipe
+from litesnn.genotype import Genotype
+from tune.amounts import BITS_PER_MB
+from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, front
+from tune.page import render_page
+from tune.places import Place, read_files, write_bytes
+from tune.plot import draw_fronts
+from tune.store import Experiment
+from tune.summary import Summary, summarise
+
+_UNITS = {  # of front.json's keys, where the column's own name does not say it
+    ACCURACY: "val_accuracy_percent",
+    "test_accuracy": "test_accuracy_percent",
+    "p": "p_percent",
+    "seconds": "total_seconds",
+}
+
+_NUMBERS = (
+    f"lambda1 lambda2 p seed epoch {ACCURACY} test_accuracy {SIZE} side_bits {BIT_SYNOPS} additions multiplications "
+    "energy_mj ann_energy_mj timesteps seconds search_epochs retrain_epochs search_seconds retrain_seconds"
+).split()
+
+
+def write_report(
+    experiment: Experiment,
+    trials: pd.DataFrame,
+    reference: Reference,
+    recipe: Recipe,
+    genotypes: Mapping[int, Genotype] | None = None,
+) -> dict[str, Any]:
+    """Writes trials and front as CSV and Parquet, front.json, front.png and report.html into the experiment's folder.
+
+    Args:
+        experiment: where the files go; also where the networks' genotypes lie.
+        trials: its table, of any length.
+        reference: reference point of the hypervolume.
+        recipe: of the experiment.
+        genotypes: of the front, by position in ``trials``, where they lie elsewhere; if None, they are read from the
+            experiment.
+
+    Returns:
+        The files' paths by name.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    trials = complete(trials)
+    chosen = front(trials.assign(row=range(len(trials))))
+    if genotypes is None:
+        genotypes = read_genotypes(experiment, chosen)
+    summary = summarise(trials, chosen, reference, recipe)
+    name = experiment.path.name
+    title = f"{name}: {len(chosen)} network{'s' * (len(chosen) != 1)} on the front"
+    shown = {"trials": with_units(trials), "front": with_units(chosen.drop(columns="row"))}
+    contents: dict[str, bytes] = {}
+    for key, table in shown.items():
+        contents[f"{key}.csv"] = table.to_csv(index=False).encode()
+        contents[f"{key}.parquet"] = _parquet(table)
+    contents["front.json"] = (json.dumps(_front_json(name, shown["front"], summary), indent=2) + "\n").encode()
+    contents["front.png"] = draw_fronts(trials, title)
+    contents["report.html"] = render_page(name, trials, chosen, summary, genotypes, recipe).encode()
+    paths: dict[str, Place] = {file: experiment.path / file for file in contents}
+    for file, content in contents.items():
+        write_bytes(paths[file], content)
+    return paths
+
+
+def complete(trials: pd.DataFrame) -> pd.DataFrame:
+    """The table with numbers in all columns of numbers, NaN where there is none, also where nothing has any."""
+    trials = trials.reset_index(drop=True)
+    for column in ("ended_at", *_NUMBERS):
+        if column not in trials:
+            trials[column] = None
+    return trials.assign(**{column: pd.to_numeric(trials[column]) for column in _NUMBERS})
+
+
+def read_genotypes(experiment: Experiment, chosen: pd.DataFrame) -> dict[int, Genotype]:
+    """The genotypes of networks by their ``row``; one that cannot be read is left out, and hides no other."""
+    contents = read_files(experiment.path / "trials", [str(trial) for trial in chosen["trial"]], "genotype.json")
+    genotypes = {}
+    for row, content in zip(chosen["row"], contents, strict=True):
+        if isinstance(content, bytes):
+            with suppress(InputError):
+                genotypes[int(row)] = Genotype.from_json(content.decode("utf-8", errors="replace"))
+    return genotypes
+
+
+def with_units(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with sizes in MB and Bit-SynOps in M beside the exact counts."""
+    shown = table.copy()
+    for column, name, unit in ((SIZE, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
+        shown.insert(list(shown.columns).index(column), name, table[column].astype(float) / unit)
+    return shown
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, Any]:
+    """The front as records, and what the summary says; NaN, which JSON lacks, is null."""
+    named = chosen.rename(columns=_UNITS).to_dict("records")
+    records = [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in named]
+    reference = asdict(summary.reference)
+    return {
+        "experiment": name,
+        "reference": {
+            _UNITS.get(key, "accuracy_percent" if key == "accuracy" else key): v for key, v in reference.items()
+        },
+        "hypervolume": summary.hypervolume,
+        "trials_by_state": dict(summary.states),
+        "epochs_spent": summary.epochs_spent,
+        "epochs_saved_by_stopping": summary.epochs_saved,
+        "front": records,
+    }
+
+
+def front_table(chosen: pd.DataFrame) -> Table:
+    """The front as it is printed on a terminal."""
+    table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
+    for heading in ("test %", "val %", "size MB", "Bit-SynOps M", "energy µJ", "T", "bits", "p %", "λ1", "λ2"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for _, row in chosen.iterrows():
+        table.add_row(
+            f"{row['test_accuracy']:.2f}",
+            f"{row['val_accuracy']:.2f}",
+            f"{row['model_size_bits'] / 8e6:.4f}",
+            f"{row['bit_synops'] / 1e6:.3f}",
+            f"{row['energy_mj'] * 1e3:.3f}",
+            f"{row['timesteps']:.0f}",
+            row["bits"],
+            f"{row['p']:g}",
+            f"{row['lambda1']:g}",
+            f"{row['lambda2']:g}",
+        )
+    return table

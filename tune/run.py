@@ -1,0 +1,140 @@
+"""The command ``run``: checks everything, runs the trials that have no outcome yet, writes and prints the results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from litesnn.config import Recipe, SearchPoint
+from litesnn.options import given_options, recipe_from
+from litesnn.progress import reading_bar
+from tune.cluster import check_shared, connect, slots
+from tune.lambda_range import measure
+from tune.launch import Launch
+from tune.loggers import check_loggers
+from tune.places import place
+from tune.points import default_points, parse_points, trials
+from tune.reading import show_and_write
+from tune.reference import reference_of
+from tune.settings import Settings
+from tune.shared_data import from_arrays, load_arrays
+from tune.space import Range, Space, grid, lambda_range_from, low_discrepancy, p_range_from
+from tune.store import Experiment
+from tune.study import make_sampler, open_storage
+
+_PIPED_WIDTH = 120
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: bad input; nothing has been written then.
+        KeyboardInterrupt: the run was interrupted; what it reached has been reported.
+    """
+    started = time.monotonic()
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    recipe, settings = recipe_from(args), Settings(**given_options(args, Settings))
+    check_loggers(settings.log)
+    experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
+    design = Design(settings, args.preset)
+    experiment.check(recipe.to_dict())
+    with reading_bar() as progress:
+        data = load_arrays(recipe, settings.data_root or None, settings.download, progress)
+    space = design.space(recipe, data, console)
+    wanted = None if design.adaptive else trials(design.points(space), settings.seeds, settings.seed)
+    over = experiment.outcomes()
+    todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
+    room = 0
+    if todo is None or todo:
+        connect(settings.address)
+        room = slots(settings)
+    reference = reference_of(recipe)
+    experiment.open(recipe.to_dict(), reference)
+    if room and isinstance(experiment.path, Path):
+        check_shared(experiment.path)
+
+    launch = Launch(
+        settings=settings,
+        recipe=recipe,
+        experiment=experiment,
+        reference=reference,
+        data=data,
+        slots=room,
+        console=console,
+    )
+    if todo is None:
+        console.print(f"{settings.num_points} points by {settings.search}; results in {experiment.path}")
+        assert space is not None
+        complete = launch.run_searched(space)
+    else:
+        assert wanted is not None
+        done = len(wanted) - len(todo)
+        console.print(f"{len(wanted)} trials, {done} of them over before; results in {experiment.path}")
+        complete = launch.run(todo) if todo else True
+    show_and_write(experiment, console)
+    if complete:
+        return
+    if settings.time_budget_s is not None and time.monotonic() - started >= settings.time_budget_s:
+        console.print("The time budget is spent; the same command continues.")
+        return
+    raise KeyboardInterrupt  # Ray ends a run in order at Ctrl-C and says nothing
+
+
+class Design:
+    """Which points the settings ask for; what can be checked without data is checked at once.
+
+    Args:
+        settings: the command's settings.
+        preset: the recipe's preset, which has default points.
+
+    Raises:
+        InputError: bad points, grid, sampler, storage of the study or range.
+    """
+
+    def __init__(self, settings: Settings, preset: str) -> None:
+        self.settings = settings
+        self.adaptive = settings.search not in ("", "random")
+        self.p_range = p_range_from(settings.p_range)
+        self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
+        self.given: list[SearchPoint] | None = None
+        if settings.points:
+            self.given = parse_points(settings.points)
+        elif settings.grid:
+            grid(_some_space(self.p_range), settings.grid)
+        elif self.adaptive:
+            make_sampler(settings.search, settings.seed)
+            if settings.optuna_storage:
+                open_storage(settings.optuna_storage)
+        elif not settings.search:
+            self.given = default_points(preset)
+
+    def space(self, recipe: Recipe, data: dict[str, Any], console: Console) -> Space | None:
+        """The ranges, measured where that is asked for; None if no range is needed."""
+        if self.given is not None or (self.settings.grid and "=" in self.settings.grid):
+            return None
+        ranges = self.lambdas
+        if ranges is None:
+            ranges = measure(recipe, from_arrays(data["search"]), seed=self.settings.seed)
+            (low1, high1), (low2, high2) = ranges
+            console.print(f"measured on one batch: λ1 from {low1:g} to {high1:g}, λ2 from {low2:g} to {high2:g}")
+        return Space(lambda1=ranges[0], lambda2=ranges[1], p=self.p_range)
+
+    def points(self, space: Space | None) -> list[SearchPoint]:
+        """The points of a design that is fixed beforehand."""
+        if self.given is not None:
+            return self.given
+        if self.settings.grid:
+            return grid(space or _some_space(self.p_range), self.settings.grid)
+        assert space is not None
+        return low_discrepancy(space, self.settings.num_points, self.settings.seed)
+
+
+def _some_space(p_range: Range) -> Space:
+    """For grids that list their values, which need no range."""
+    return Space(lambda1=(1e-9, 1e-9), lambda2=(1e-9, 1e-9), p=p_range)
