@@ -27,29 +27,50 @@ def connect(address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     # A trial's error is shown as one line; its traceback lies in the run's folder.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    if address != "local":
-        _check_reachable(address)
-        try:
-            ray.init(address=address, **options)
-            return
-        except (ConnectionError, ValueError) as error:
-            if address != "auto":
-                raise InputError(f"address: expected a Ray cluster, got {address} ({last_line(error)})") from None
-    _bind_to_loopback()
-    ray.init(address="local", include_dashboard=False, **options)
+    found = _cluster_here() if address == "auto" else address
+    if found is None or found == "local":
+        _bind_to_loopback()
+        ray.init(address="local", include_dashboard=False, **options)
+        return
+    field = "RAY_ADDRESS" if found == os.environ.get("RAY_ADDRESS") else "address"
+    _check_reachable(field, found)
+    try:
+        ray.init(address=found, **options)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"{field}: expected a Ray cluster, got {found} ({last_line(error)})") from None
 
 
-def _check_reachable(address: str) -> None:
+def _cluster_here() -> str | None:
+    """What ``auto`` means: the cluster that the environment names, as in a Ray job, or that of ``ray start`` here.
+
+    Ray's own ``auto`` takes any cluster on the machine, one too that another command has started for itself alone and
+    takes down with it; and it waits for minutes for one that is gone and has left its address behind.
+    """
+    named = os.environ.get("RAY_ADDRESS")
+    if named and named != "auto":
+        return named
+    noted: str | None = ray._private.utils.read_ray_address()
+    return noted if noted and _nobody_at(noted) is None else None
+
+
+def _check_reachable(field: str, address: str) -> None:
     """Ray itself waits for minutes where nobody listens."""
     host, _, port = address.rpartition(":")
-    if address == "auto":
-        return
-    if not host or not port.isdigit():
-        raise fail("address", "auto, local or HOST:PORT", address)
+    if not host or "://" in host or not port.isdigit():
+        raise fail(field, "auto, local or HOST:PORT", address)
+    error = _nobody_at(address)
+    if error is not None:
+        raise InputError(f"{field}: expected a Ray cluster, got nobody at {address} ({error})") from None
+
+
+def _nobody_at(address: str) -> Exception | None:
+    """Why nobody can be reached at HOST:PORT; None if somebody can."""
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"address: expected a Ray cluster, got nobody at {address} ({error})") from None
+    except (OSError, OverflowError, ValueError) as error:
+        return error
+    return None
 
 
 def _bind_to_loopback() -> None:
@@ -89,7 +110,7 @@ def check_shared(folder: Path) -> None:
     """Makes sure that every host of the cluster sees the folder that trials write to.
 
     Args:
-        folder: an existing local folder.
+        folder: a local folder, which need not exist yet.
 
     Raises:
         InputError: some host does not see it; trials there would write to a place of their own.
@@ -98,7 +119,8 @@ def check_shared(folder: Path) -> None:
     others = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here}
     if not others:
         return
-    probe = folder / f".seen-{uuid.uuid4().hex}"
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    probe = existing / f".seen-{uuid.uuid4().hex}"
     probe.touch()
     try:
         looks = {

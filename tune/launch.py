@@ -19,10 +19,12 @@ from rich.console import Console
 from litesnn.config import Recipe
 from tune.cluster import resources
 from tune.front import Reference
+from tune.halving import Halving
 from tune.live import LiveTable
 from tune.loggers import loggers
 from tune.outcomes import Outcomes
 from tune.points import Trial
+from tune.scheduler import ParetoScheduler
 from tune.searcher import ParetoSearcher
 from tune.settings import Settings
 from tune.shared_data import Arrays
@@ -54,6 +56,10 @@ class Launch:
     data: dict[str, Arrays]
     slots: int
     console: Console
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes the searcher, which knows its launch, to disk; neither a screen nor the data belong there."""
+        return {**self.__dict__, "console": None, "data": {}}
 
     def run(self, trials: list[Trial]) -> bool:
         """Runs these trials; whether all of them came to an end of their own."""
@@ -104,7 +110,7 @@ class Launch:
             count,
             min(self.slots, count),
             self.console,
-            lambda: scheduler.saved_epochs if scheduler else 0,
+            scheduler.epochs_saved if scheduler else lambda: 0,
         )
         outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {})
         callbacks: list[Callback] = [_Silent(), outcomes, live, *loggers(settings.log, self.experiment)]
@@ -131,10 +137,7 @@ class Launch:
         with live, _terminated_like_interrupted():
             tuner.fit()
 
-    def _scheduler(self):
-        from tune.halving import Halving
-        from tune.scheduler import ParetoScheduler
-
+    def _scheduler(self) -> ParetoScheduler:
         settings, recipe = self.settings, self.recipe
         rule = Halving(
             search_epochs=recipe.search_epochs,

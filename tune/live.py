@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from litesnn.config import Recipe
+from tune.amounts import count_text, size_text
 from tune.front import Reference, front, hypervolume
 from tune.store import COLUMNS, UNFINISHED, Experiment
 
@@ -163,7 +164,7 @@ class LiveTable(Callback):
 
     def _running_table(self) -> Table:
         table = Table(
-            "trial", "phase", "epoch", "val %", "size MB", "Bit-SynOps M", "T", box=None, title="running",
+            "trial", "phase", "epoch", "val %", "size", "Bit-SynOps", "T", box=None, title="running",
             title_justify="left",
         )  # fmt: skip
         for name, last in sorted(self.running.items())[:_SHOWN_TRIALS]:
@@ -175,7 +176,7 @@ class LiveTable(Callback):
         return table
 
     def _front_table(self) -> Table:
-        table = Table("trial", "val %", "size MB", "Bit-SynOps M", "T", box=None, title="front", title_justify="left")
+        table = Table("trial", "val %", "size", "Bit-SynOps", "T", box=None, title="front", title_justify="left")
         for row in self.front.head(_SHOWN_FRONT).to_dict("records"):
             table.add_row(row["trial"], *_objectives(row), f"{row['timesteps']:.0f}")
         if len(self.front) > _SHOWN_FRONT:
@@ -184,7 +185,7 @@ class LiveTable(Callback):
 
 
 def _objectives(row: Any) -> tuple[str, str, str]:
-    return f"{row['val_accuracy']:.2f}", f"{row['model_size_bits'] / 8e6:.4f}", f"{row['bit_synops'] / 1e6:.3f}"
+    return f"{row['val_accuracy']:.2f}", size_text(row["model_size_bits"]), count_text(row["bit_synops"])
 
 
 def _figures(last: dict[str, Any], row: dict[str, Any]) -> str:
@@ -193,7 +194,7 @@ def _figures(last: dict[str, Any], row: dict[str, Any]) -> str:
         return "no epoch finished"
     accuracy, size, bit_synops = _objectives(last)
     return (
-        f"{last['phase']} epoch {last['epoch']}, {accuracy} % validation, {size} MB, {bit_synops} M Bit-SynOps, "
+        f"{last['phase']} epoch {last['epoch']}, {accuracy} % validation, {size}, {bit_synops} Bit-SynOps, "
         f"T {last['timesteps']}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ def loggers(names: Sequence[str], experiment: Experiment) -> list[Callback]:
         elif name == "mlflow":
             from ray.air.integrations.mlflow import MLflowLoggerCallback
 
+            logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells how it makes its tables
             made.append(MLflowLoggerCallback(tracking_uri=_tracking_uri(experiment), experiment_name=title))
         else:
             from ray.air.integrations.wandb import WandbLoggerCallback

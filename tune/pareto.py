@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
 from tune.settings import GROUPS, Settings
 
-_COMMANDS = ("run", "status", "report", "merge", "pick")
-_DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks."
+_COMMANDS = {
+    "run": "Searches and retrains every point, then shows the front; what no command means.",
+    "status": "How far an experiment is, while it runs or after.",
+    "report": "Writes the tables, plots and the page of an experiment anew.",
+    "merge": "One report of several experiments on the same data.",
+    "pick": "The best network within limits of size, computation and accuracy; exit code 1 if none fits.",
+}
+_DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks.\n\ncommands:\n" + "\n".join(
+    f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
+)
 _EXAMPLES = """examples:
   pareto.py                                        the default points on real handwritten digits
   pareto.py --search tpe --num-points 40           40 points chosen from the results so far
@@ -27,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_command(arguments: list[str]) -> list[str]:
-    """``run`` is what the program does when no command is named."""
-    if arguments and arguments[0] in (*_COMMANDS, "-h", "--help"):
+    """``run`` is what the program does when no command is named, and its help is that of the program."""
+    if arguments and arguments[0] in _COMMANDS:
         return arguments
     return ["run", *arguments]
 
@@ -48,28 +57,28 @@ def _dispatch(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(
+    parser = OneLineParser(prog="pareto.py")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(_COMMANDS))
+    command = commands.add_parser(
+        "run",
         prog="pareto.py",
+        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick --help",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(_COMMANDS))
-    command = commands.add_parser("run", help="search and retrain every point, then show the front (default)")
     add_options(command, Settings, GROUPS)
     add_recipe_options(command)
 
-    command = commands.add_parser("status", help="how far an experiment is, while it runs or after")
-    _add_place(command)
-    command = commands.add_parser("report", help="write the tables, plots and the page of an experiment anew")
-    _add_place(command)
+    for name in ("status", "report"):
+        _add_place(_reader(commands, name))
 
-    command = commands.add_parser("merge", help="one report of several experiments on the same data")
+    command = _reader(commands, "merge")
     command.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="names within --storage, or paths")
-    command.add_argument("--storage", default="~/litesnn-results", help="folder of all experiments")
+    _add_storage(command)
     command.add_argument("--out", required=True, metavar="NAME", help="name within --storage, or path, of the result")
 
-    command = commands.add_parser("pick", help="the best network within limits of size, computation and accuracy")
+    command = _reader(commands, "pick")
     _add_place(command)
     command.add_argument("--max-size", metavar="SIZE", help="largest model size, such as 0.6MB or 40kB")
     command.add_argument("--max-bit-synops", metavar="COUNT", help="most Bit-SynOps per sample, such as 300M")
@@ -78,16 +87,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _reader(commands: Any, name: str) -> argparse.ArgumentParser:
+    """A command that only reads what ``run`` has left."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, description=_COMMANDS[name])
+    return parser
+
+
 def _add_place(command: argparse.ArgumentParser) -> None:
+    _add_storage(command)
     command.add_argument(
-        "--storage", default="~/litesnn-results", help="folder of all experiments, or s3://BUCKET/PATH"
+        "--name", default="digits", metavar="NAME", help="name within --storage, or path (default: digits)"
     )
-    command.add_argument("--name", default="digits", help="the experiment's name (default: digits)")
+
+
+def _add_storage(command: argparse.ArgumentParser) -> None:
+    place = Settings.storage
+    command.add_argument(
+        "--storage",
+        default=place,
+        metavar="PLACE",
+        help=f"folder of all experiments, or s3://BUCKET/PATH (default: {place})",
+    )
 
 
 if __name__ == "__main__":
     # Ray's own notices about its future are for its developers.
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the older reporter leaves the screen to us
+    # Ray imports MLflow wherever it is installed, asked for or not; its notices to its makers are not ours to send.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own records; see --log
     raise SystemExit(main())

@@ -15,7 +15,7 @@ from rich.table import Table
 from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from tune.amounts import BITS_PER_MB
+from tune.amounts import BITS_PER_MB, count_unit, digits, size_unit
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, front
 from tune.page import render_page
 from tune.places import Place, read_files, write_bytes
@@ -134,20 +134,24 @@ def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, 
 
 def front_table(chosen: pd.DataFrame) -> Table:
     """The front as it is printed on a terminal."""
+    size_name, size = size_unit(chosen[SIZE].max() if len(chosen) else 0)
+    count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
     table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
-    for heading in ("test %", "val %", "size MB", "Bit-SynOps M", "energy µJ", "T", "bits", "p %", "λ1", "λ2"):
+    sizes = f"size {size_name}", f"Bit-SynOps {count_name}"
+    for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", "p %", "λ1", "λ2", "seed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in chosen.iterrows():
         table.add_row(
             f"{row['test_accuracy']:.2f}",
             f"{row['val_accuracy']:.2f}",
-            f"{row['model_size_bits'] / 8e6:.4f}",
-            f"{row['bit_synops'] / 1e6:.3f}",
-            f"{row['energy_mj'] * 1e3:.3f}",
+            digits(row[SIZE] / size),
+            digits(row[BIT_SYNOPS] / count),
+            digits(row["energy_mj"] * 1e3),
             f"{row['timesteps']:.0f}",
             row["bits"],
             f"{row['p']:g}",
             f"{row['lambda1']:g}",
             f"{row['lambda2']:g}",
+            f"{row['seed']:.0f}",
         )
     return table

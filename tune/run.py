@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     """
     started = time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    recipe, settings = recipe_from(args), Settings(**given_options(args, Settings))
+    recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
     check_loggers(settings.log)
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
     design = Design(settings, args.preset)
@@ -51,13 +51,15 @@ def run(args: argparse.Namespace) -> None:
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
     room = 0
+    if settings.optuna_storage:
+        open_storage(settings.optuna_storage)  # creates the file, so after everything else that can be refused
     if todo is None or todo:
         connect(settings.address)
         room = slots(settings)
+        if isinstance(experiment.path, Path):
+            check_shared(experiment.path)
     reference = reference_of(recipe)
     experiment.open(recipe.to_dict(), reference)
-    if room and isinstance(experiment.path, Path):
-        check_shared(experiment.path)
 
     launch = Launch(
         settings=settings,
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         assert wanted is not None
         done = len(wanted) - len(todo)
-        console.print(f"{len(wanted)} trials, {done} of them over before; results in {experiment.path}")
+        trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
+        console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
         complete = launch.run(todo) if todo else True
     show_and_write(experiment, console)
     if complete:
@@ -109,8 +112,6 @@ class Design:
             grid(_some_space(self.p_range), settings.grid)
         elif self.adaptive:
             make_sampler(settings.search, settings.seed)
-            if settings.optuna_storage:
-                open_storage(settings.optuna_storage)
         elif not settings.search:
             self.given = default_points(preset)
 

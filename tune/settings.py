@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from litesnn.checks import LARGEST_SEED, InputError, check_choice, check_integer, check_number, fail
+from tune.space import MOST_POINTS
 
 GROUPS = {
     "experiment": "experiment",
@@ -21,8 +22,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _setting(default: Any, group: str, text: str, metavar: str | None = None) -> Any:
-    shown = "" if default in (None, "") or isinstance(default, bool) else f" (default: {default})"
-    metadata = {"group": group, "help": text + shown} | ({"metavar": metavar} if metavar else {})
+    if isinstance(default, bool):
+        text += f" (default: {'on' if default else 'off'})"
+    elif default not in ("", ()):  # where nothing is the default, the text says what happens then
+        text += f" (default: {default:g})" if isinstance(default, float) else f" (default: {default})"
+    metadata = {"group": group, "help": text} | ({"metavar": metavar} if metavar else {})
     return field(default=default, metadata=metadata)
 
 
@@ -38,18 +42,18 @@ class Settings:
         "~/litesnn-results", "experiment", "folder of all experiments: local, shared, or s3://BUCKET/PATH", "PLACE"
     )
     name: str = _setting(
-        "", "experiment", "name of this experiment; the same name continues it; empty: the preset's name"
+        "", "experiment", "name of this experiment; the same name continues it (default: the preset's name)", "NAME"
     )
     seed: int = _setting(0, "experiment", "first seed of every point")
     seeds: int = _setting(1, "experiment", "repeat every point with so many seeds", "N")
-    data_root: str = _setting("", "experiment", "where data sets lie; empty: ~/.cache/litesnn", "FOLDER")
+    data_root: str = _setting("", "experiment", "where data sets lie (default: ~/.cache/litesnn)", "FOLDER")
     download: bool = _setting(False, "experiment", "download a missing data set")
 
     points: str = _setting(
         "",
         "points",
-        '"λ1,λ2,p λ1,λ2,p …", names of the paper\'s points (large medium small gsc ablation), or a CSV file; '
-        "empty: a set per preset",
+        '"λ1,λ2,p λ1,λ2,p …", names of the paper\'s points (large medium small gsc ablation), or a CSV file '
+        "(default: a set per preset)",
         "POINTS|FILE.csv",
     )
     grid: str = _setting(
@@ -63,7 +67,7 @@ class Settings:
         "",
         "points",
         "where --search and counts in --grid look for λ: auto (each cost term from 1e-4 to 1e-1 of the initial cross "
-        "entropy) or L1LOW,L1HIGH,L2LOW,L2HIGH; empty: the paper's for its own recipes, else auto",
+        "entropy) or L1LOW,L1HIGH,L2LOW,L2HIGH (default: the paper's for its own recipes, else auto)",
         "RANGE",
     )
     p_range: str = _setting("0,95", "points", "where they look for p, in percent", "LOW,HIGH")
@@ -71,15 +75,24 @@ class Settings:
         "", "points", "keep the study there, for optuna-dashboard: a .log file, sqlite:///… or postgresql://…", "URL"
     )
 
-    early_stopping: bool = _setting(False, "stopping", "stop trials that are far from the front")
-    grace_period: int = _setting(1, "stopping", "epochs of a phase before its first decision", "EPOCHS")
-    reduction_factor: float = _setting(3.0, "stopping", "one in so many goes on at each rung", "FACTOR")
+    early_stopping: bool = _setting(True, "stopping", "stop trials that are far from the front")
+    grace_period: int = _setting(2, "stopping", "epochs of a phase before its first decision", "EPOCHS")
+    reduction_factor: float = _setting(
+        2.0,
+        "stopping",
+        "rungs stand at this fraction of a phase and of that; of a full one at most one in so many goes on",
+        "FACTOR",
+    )
     noise_margin: float = _setting(
-        1.0, "stopping", "accuracies closer than this are equal, in percent points", "PERCENT"
+        1.0, "stopping", "points of accuracy credited to the trial that is judged, for the noise of its seed", "PERCENT"
     )
 
     address: str = _setting(
-        "auto", "resources", "auto: the cluster of this job or machine, else a local one; or local, or HOST:PORT"
+        "auto",
+        "resources",
+        "auto: the cluster of this Ray job or of ray start on this machine, else one for this command alone, which is "
+        "also what local means; or HOST:PORT",
+        "WHERE",
     )
     cpus_per_trial: int = _setting(1, "resources", "CPU threads of a trial", "N")
     gpus_per_trial: float = _setting(0.0, "resources", "GPUs of a trial; a fraction shares one", "N")
@@ -91,28 +104,39 @@ class Settings:
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, minimum=0, maximum=LARGEST_SEED)
         check_integer("seeds", self.seeds, minimum=1, maximum=LARGEST_SEED - self.seed + 1)
-        check_integer("num-points", self.num_points, minimum=1)
+        check_integer("num-points", self.num_points, minimum=1, maximum=MOST_POINTS)
         check_integer("grace-period", self.grace_period, minimum=1)
         check_number("reduction-factor", self.reduction_factor, above=1)
         check_number("noise-margin", self.noise_margin, minimum=0, below=100)
         check_integer("cpus-per-trial", self.cpus_per_trial, minimum=1)
         check_number("gpus-per-trial", self.gpus_per_trial, minimum=0)
         check_integer("max-concurrent", self.max_concurrent, minimum=0)
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise fail("gpus-per-trial", "a fraction below 1 or a whole number", self.gpus_per_trial)
         for logger in self.log:
             check_choice("log", logger, LOGGERS)
+        if len(set(self.log)) < len(self.log):
+            raise fail("log", "different loggers", ",".join(self.log))
         self._check_name()
         self._check_sources()
         _ = self.time_budget_s
 
     def _check_name(self) -> None:
         name = self.name
-        if name and (name in (".", "..") or Path(name).name != name or len(name) > 200 or "\0" in name):
+        if name and (name in (".", "..") or Path(name).name != name or len(name) > 200 or not name.isprintable()):
             raise fail("name", "a plain folder name of at most 200 characters", name)
 
     def _check_sources(self) -> None:
         given = [option for option in ("points", "grid", "search") if getattr(self, option)]
         if len(given) > 1:
             raise InputError(f"{given[1]}: expected one of --points, --grid and --search, got --{given[0]} as well")
+        if self.num_points != Settings.num_points and not self.search:
+            raise fail("num-points", "a --search that it can limit", self.num_points)
+        counts = self.grid and "=" not in self.grid
+        for option in ("lambda_range", "p_range"):
+            value = getattr(self, option)
+            if value != getattr(Settings, option) and not (self.search or counts):
+                raise fail(option.replace("_", "-"), "--search, or counts in --grid, to go with it", value)
         if self.optuna_storage and self.search in ("", "random"):
             raise fail("optuna-storage", "a sampler of Optuna to go with it, such as --search tpe", self.optuna_storage)
 
