@@ -34,7 +34,10 @@ def option_name(field: str) -> str:
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """One option per field of ``Recipe``, grouped; what is not given keeps the preset's value."""
-    parser.add_argument("--preset", default="digits", help=f"named recipe: {', '.join(PRESETS)} (default: digits)")
+    names = ", ".join(PRESETS)
+    parser.add_argument(
+        "--preset", default="digits", help=f"{names}: the values that recipe options not given have (default: digits)"
+    )
     add_options(parser, Recipe, _GROUP_TITLES)
 
 
@@ -54,22 +57,36 @@ def add_options(parser: argparse.ArgumentParser, kind: type, titles: dict[str, s
         if hint is bool:
             group.add_argument(option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text)
             continue
-        metavar = field.metadata.get("metavar", "A,B,…" if typing.get_origin(hint) is tuple else field.name.upper())
-        if typing.get_origin(hint) is Literal:
-            metavar = "|".join(typing.get_args(hint))
+        metavar = field.metadata.get("metavar", _metavar(hint, field.name))
         group.add_argument(option_name(field.name), metavar=metavar, help=text)
 
 
-def given_options(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+def _metavar(hint: Any, name: str) -> str:
+    """What stands for the value in the help page."""
+    if typing.get_origin(hint) is Literal:
+        return "|".join(typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return "A,B,…"
+    return {int: "N", float: "X"}.get(hint, name.upper())
+
+
+def given_options(args: argparse.Namespace, kind: type, dashed: bool = False) -> dict[str, Any]:
     """Values of those options of a dataclass that were given, read as the fields' types say; ranges are its business.
 
+    Args:
+        args: what the parser read.
+        kind: the dataclass.
+        dashed: whether complaints name the option (``num-points``) or the field (``num_points``), as the dataclass does.
+
     Raises:
-        InputError: a value that is no number.
+        InputError: a value that is no number, or an empty list.
     """
     hints = typing.get_type_hints(kind)
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
     return {
-        name: value if isinstance(value, bool) else _read(name, value, hints[name])
+        name: value
+        if isinstance(value, bool)
+        else _read(name.replace("_", "-") if dashed else name, value, hints[name])
         for name, value in given.items()
         if value is not None
     }
@@ -131,7 +148,10 @@ def read_integer(field: str, text: str) -> int:
 def _read(field: str, text: str, hint: Any) -> Any:
     """Reads one recipe value; ranges are the recipe's own business."""
     if typing.get_origin(hint) is tuple and str in typing.get_args(hint):
-        return tuple(text.replace(",", " ").split())
+        parts = tuple(text.replace(",", " ").split())
+        if not parts:
+            raise fail(field, "one or more names, separated by commas", text)
+        return parts
     if typing.get_origin(hint) is tuple:
         return tuple(read_integer(field, part) for part in text.replace(",", " ").split())
     if hint is int:

@@ -1,73 +1,21 @@
 """Every bad input of both commands: one clear line that names the field, exit code 2, nothing half-written."""
 
 import json
+import os
+import shlex
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from litesnn import Genotype, cli
+from litesnn import Genotype, Recipe, cli
+from tests.bad_input_cases import PARETO_CASES, RECIPE_CASES
 from tune import pareto
 
 GENOTYPE = Genotype(
     nodes=(((0, "skip"), (1, "conv3x3")), ((0, "skip"), (2, "skip"))), bits=(4, 2, 1), timesteps=2, p=50
 )
 
-# (arguments of the command, what its line must name)
-RECIPE_CASES = [
-    ("--preset tiny", "preset: expected one of"),
-    ("--nodes two", "nodes: expected an integer"),
-    ("--nodes 0", "nodes: expected an integer of at least 1"),
-    ("--search-channels 15", "search_channels: expected a multiple of nodes (2), got 15"),
-    ("--bit-widths 1,5", "bit_widths: expected one of 1, 2, 3, 4, got 5"),
-    ("--bit-widths 2,1", "bit_widths: expected different widths in rising order"),
-    ("--stem-bits 8", "stem_bits: expected one of"),
-    ("--widths 1,3", "widths: expected factors"),
-    ("--input-skip identity", "input_skip: expected one of conv3x3, conv1x1"),
-    ("--tau 2", "tau: expected"),
-    ("--timesteps 0", "timesteps: expected an integer of at least 1"),
-    ("--weight-lr nan", "weight_lr: expected a finite number"),
-    ("--weight-lr x", "weight_lr: expected a number"),
-    ("--retrain-epochs 0", "retrain_epochs: expected"),
-    ("--val-fraction 1", "val_fraction: expected"),
-    ("--aux-cell 9", "aux_cell: expected"),
-    ("--dataset mnist", "dataset: expected one of"),
-    ("--dataset folder:", "dataset: expected one of"),
-    ("--dataset folder:/no/such/folder", "/no/such/folder"),
-    ("--dataset cifar10", "input_shape: expected (3, 32, 32) for cifar10"),
-    ("--classes 11", "classes: expected 10 for digits, got 11"),
-    ("--preset cifar10 --data-root {tmp}", "--download"),
-    ("--preset gsc --data-root {tmp}", "--download"),
-    ("--data-root {tmp}/missing", "data_root: expected an existing folder"),
-    ("--no-such-option", "--no-such-option"),
-    ("--seed -1", "seed: expected"),
-    ("--seed x", "seed"),
-    ("--seed 99999999999999", "seed: expected an integer of at least 0 and at most 4294967295"),
-    ("--crop-padding 9", "crop_padding: expected an integer of at least 0 and at most 8"),
-    ("--data-root ~nobody-of-that-name/x", "data_root: expected a path below a home folder that exists"),
-    ("--dataset folder:~nobody-of-that-name/x", "dataset: expected a path below a home folder that exists"),
-]
-PARETO_CASES = [
-    *RECIPE_CASES,
-    ("--points 0,0", "points: expected lambda1,lambda2,p"),
-    ("--points 0,0,100", "p: expected a finite number at least 0 and below 100"),
-    ("--points -1,0,50", "--points"),
-    ("--points=-1,0,50", "lambda1: expected"),
-    ("--points=0,inf,50", "lambda2: expected"),
-    ("--cpus-per-trial 0", "cpus-per-trial: expected"),
-    ("--gpus-per-trial -1", "gpus-per-trial: expected"),
-    ("--gpus-per-trial=nan", "gpus-per-trial: expected"),
-    ("--max-concurrent=-1", "max-concurrent: expected"),
-    ("--name a/b", "name: expected a plain folder name"),
-    ("--name ..", "name: expected a plain folder name"),
-    (f"--name {'x' * 300}", "name: expected a plain folder name of at most 200"),
-    ("--storage {tmp}/file/below", "storage: expected a folder that can be written"),
-    ("--storage ~nobody-of-that-name/x", "storage: expected a path below a home folder that exists"),
-    ("--address nowhere", "address: expected auto, local or HOST:PORT"),
-    ("--address 127.0.0.1:1", "address: expected a Ray cluster, got nobody at 127.0.0.1:1"),
-    ("--name damaged --storage {tmp}", "experiment.json: expected an object written by this program"),
-    ("dance", "dance"),
-]
 SEARCH_CASES = [
     *RECIPE_CASES,
     ("--lambda1=-1e-9", "lambda1: expected a finite number at least 0"),
@@ -117,11 +65,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file").write_text("not what you think")
     (tmp_path / "genotype.json").write_text(GENOTYPE.to_json())
     (tmp_path / "bits5.json").write_text(json.dumps({**json.loads(GENOTYPE.to_json()), "bits": [5, 1, 1]}))
-    for name, text in (("list/recipe.json", "[1]"), ("trial/point.json", "{}"), ("damaged/experiment.json", "{")):
+    lines = {"empty": "", "headless": "0,0,50", "word": "p,lambda2,lambda1\n50,0,0\n50,x,0", "text": "no journal"}
+    lines["large"] = "lambda1,lambda2,p\n0,0,100"
+    for name, text in lines.items():
+        (tmp_path / f"{name}.{'log' if name == 'text' else 'csv'}").write_text(text)
+    recipes = {"one": Recipe.preset("digits"), "two": Recipe.preset("gsc-small")}
+    files = {f"{name}/experiment.json": json.dumps({"recipe": recipe.to_dict()}) for name, recipe in recipes.items()}
+    files |= {"list/recipe.json": "[1]", "trial/point.json": "{}", "damaged/experiment.json": "{"}
+    for name, text in files.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     for name in ("list", "trial"):
         (tmp_path / name / "genotype.json").write_text(GENOTYPE.to_json())
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -146,8 +104,10 @@ def exit_code_of(main: object, arguments: list[str]) -> int:
 
 @pytest.mark.parametrize(("arguments", "expected"), PARETO_CASES)
 def test_pareto(arguments: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = exit_code_of(pareto.main, arguments.format(tmp=home.parent).split())
+    before = sorted(home.parent.rglob("*"))
+    code = exit_code_of(pareto.main, shlex.split(arguments.format(tmp=home.parent, home=home)))
     check_refused(code, capsys.readouterr().err, expected, home)
+    assert [path for path in sorted(home.parent.rglob("*")) if "cache" not in path.parts] == before
 
 
 @pytest.mark.parametrize(("arguments", "expected"), SEARCH_CASES)
@@ -212,20 +172,7 @@ def test_a_batch_of_one_value_per_channel(home: Path, capsys: pytest.CaptureFixt
 
 def test_a_checkpoint_of_another_recipe(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = home.parent / "out"
-    tiny = [
-        "--widths",
-        "1",
-        "--search-channels",
-        "2",
-        "--retrain-channels",
-        "2",
-        "--timesteps",
-        "1",
-        "--search-batch",
-        "200",
-        "--threads",
-        "1",
-    ]
+    tiny = "--widths 1 --search-channels 2 --retrain-channels 2 --timesteps 1 --search-batch 200 --threads 1".split()
     command = ["search", *tiny, "--out", str(out), "--search-epochs", "1"]
     assert exit_code_of(cli.main, command) == 0
     before = {path: path.read_bytes() for path in out.iterdir()}

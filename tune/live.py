@@ -78,13 +78,14 @@ class LiveTable(Callback):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stops showing."""
+        """Stops showing; what stays on the screen is the closing line, and the caller's own tables follow."""
         if self.live:
+            self.live.update(self._summary(), refresh=True)
             self.live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial got its resources."""
-        self.running.setdefault(trial.config["trial"], {})
+        self.running.setdefault(trial.config["trial"], {**trial.config["point"], "seed": trial.config["seed"]})
         self._show()
 
     def on_trial_result(
@@ -92,7 +93,8 @@ class LiveTable(Callback):
     ) -> None:
         """A trial finished an epoch."""
         if "phase" in result:
-            self.running[trial.config["trial"]] = result
+            point = {**trial.config["point"], "seed": trial.config["seed"]}
+            self.running[trial.config["trial"]] = {**result, **point}
             self.seconds[result["phase"]].append(result["seconds"])
         self._show()
 
@@ -157,31 +159,34 @@ class LiveTable(Callback):
     def _show(self) -> None:
         now = time.monotonic()
         if self.live:
-            self.live.update(Group(self._running_table(), self._front_table(), self._summary()), refresh=True)
+            # The line comes first, since a low window cuts off the end.
+            self.live.update(Group(self._summary(), self._table()), refresh=True)
         elif now - self.last_line > _SECONDS_BETWEEN_LINES:
             self.last_line = now
             self.console.print(self._summary(), highlight=False, soft_wrap=True)
 
-    def _running_table(self) -> Table:
-        table = Table(
-            "trial", "phase", "epoch", "val %", "size", "Bit-SynOps", "T", box=None, title="running",
-            title_justify="left",
-        )  # fmt: skip
-        for name, last in sorted(self.running.items())[:_SHOWN_TRIALS]:
-            if last:
-                epoch = f"{last['epoch']}/{last['epochs']}"
-                table.add_row(name, last["phase"], epoch, *_objectives(last), str(last["timesteps"]))
+    def _table(self) -> Table:
+        table = Table("phase", box=None, pad_edge=False)
+        for heading in ("val %", "size", "Bit-SynOps", "T", "p %", "λ1", "λ2", "seed"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        shown = sorted(self.running.items())[:_SHOWN_TRIALS]
+        for _, last in shown:
+            if "phase" in last:
+                table.add_row(f"{last['phase']} {last['epoch']}/{last['epochs']}", *_objectives(last), *_point(last))
             else:
-                table.add_row(name, "starting")
+                table.add_row("starting", *[""] * 4, *_point(last)[1:])
+        if len(self.running) > len(shown):
+            table.add_row(f"… {len(self.running) - len(shown)} more")
+        for row in self.front.head(_SHOWN_FRONT).to_dict("records"):
+            table.add_row("front", *_objectives(row), *_point(row))
+        if len(self.front) > _SHOWN_FRONT:
+            table.add_row(f"… {len(self.front) - _SHOWN_FRONT} more")
         return table
 
-    def _front_table(self) -> Table:
-        table = Table("trial", "val %", "size", "Bit-SynOps", "T", box=None, title="front", title_justify="left")
-        for row in self.front.head(_SHOWN_FRONT).to_dict("records"):
-            table.add_row(row["trial"], *_objectives(row), f"{row['timesteps']:.0f}")
-        if len(self.front) > _SHOWN_FRONT:
-            table.add_row(f"… and {len(self.front) - _SHOWN_FRONT} more")
-        return table
+
+def _point(row: Any) -> tuple[str, str, str, str, str]:
+    timesteps = f"{row['timesteps']:.0f}" if "timesteps" in row else ""
+    return timesteps, f"{row['p']:g}", f"{row['lambda1']:g}", f"{row['lambda2']:g}", f"{row['seed']:.0f}"
 
 
 def _objectives(row: Any) -> tuple[str, str, str]:

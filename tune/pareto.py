@@ -25,7 +25,7 @@ _EXAMPLES = """examples:
   pareto.py                                        the default points on real handwritten digits
   pareto.py --search tpe --num-points 40           40 points chosen from the results so far
   pareto.py --preset cifar10-small --data-root ~/data --dataset folder:~/data/cifar10 --seeds 3
-  pareto.py status --name digits                   how far it is; report, pick and merge read the same files
+  pareto.py status --name digits                   how far it is; report, merge and pick read it too
 """
 
 
@@ -44,7 +44,7 @@ def _with_command(arguments: list[str]) -> list[str]:
 
 def _dispatch(args: argparse.Namespace) -> None:
     for name, value in vars(args).items():
-        if value == "" and name not in ("search_dataset",):
+        if (value == "" and name != "search_dataset") or (isinstance(value, list) and "" in value):
             raise fail(name.replace("_", "-"), "a value", "")
     if args.command == "run":
         from tune.run import run  # Ray takes seconds to load, and the other commands do without it
@@ -58,8 +58,8 @@ def _dispatch(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="pareto.py")
-    commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(_COMMANDS))
-    command = commands.add_parser(
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
         "run",
         prog="pareto.py",
         usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick --help",
@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_options(command, Settings, GROUPS)
-    add_recipe_options(command)
+    add_options(run, Settings, GROUPS)
+    add_recipe_options(run)
 
     for name in ("status", "report"):
         _add_place(_reader(commands, name))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from litesnn.checks import fail
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import parse_count, parse_percent, parse_size
@@ -16,7 +18,7 @@ from tune.front import front
 from tune.merge import merge as merged_table
 from tune.merge import names, recipe_differences
 from tune.pick import pick as pick_network
-from tune.places import Place, check_place, place
+from tune.places import Place, check_place, place, read_bytes
 from tune.reference import reference_in
 from tune.report import front_table, read_genotypes, write_report
 from tune.store import FINISHED, UNFINISHED, Experiment
@@ -34,13 +36,18 @@ def status(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Writes all result files anew and prints the front."""
-    show_and_write(_existing(args.storage, args.name), _console())
+    experiment = _existing(args.storage, args.name)
+    check_place("storage", experiment.path)
+    show_and_write(experiment, _console())
 
 
 def merge(args: argparse.Namespace) -> None:
     """Writes and prints one report of several experiments."""
     experiments = [_existing(args.storage, name) for name in args.experiments]
     target = Experiment(_place_of(args.storage, args.out))
+    check_place("out", target.path)
+    if read_bytes(target.path / "experiment.json") is not None:
+        raise fail("out", "a place of its own, whose files may be replaced", f"the experiment {args.out}")
     table = merged_table(experiments)
     console = _console()
     for field, values in recipe_differences(experiments).items():
@@ -110,7 +117,8 @@ def _print_paths(console: Console, paths: dict[str, object]) -> None:
 
 def _existing(storage: str, name: str) -> Experiment:
     experiment = Experiment(_place_of(storage, name))
-    check_place("storage", experiment.path)
+    if not isinstance(experiment.path, Path):
+        check_place("storage", experiment.path)
     experiment.recipe()
     return experiment
 

@@ -25,7 +25,7 @@ from tune.settings import Settings
 from tune.shared_data import from_arrays, load_arrays
 from tune.space import Range, Space, grid, lambda_range_from, low_discrepancy, p_range_from
 from tune.store import Experiment
-from tune.study import make_sampler, open_storage
+from tune.study import check_storage, make_sampler
 
 _PIPED_WIDTH = 120
 
@@ -51,10 +51,9 @@ def run(args: argparse.Namespace) -> None:
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
     room = 0
-    if settings.optuna_storage:
-        open_storage(settings.optuna_storage)  # creates the file, so after everything else that can be refused
     if todo is None or todo:
-        connect(settings.address)
+        with console.status("waiting for Ray"):
+            connect(settings.address)
         room = slots(settings)
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
@@ -112,6 +111,8 @@ class Design:
             grid(_some_space(self.p_range), settings.grid)
         elif self.adaptive:
             make_sampler(settings.search, settings.seed)
+            if settings.optuna_storage:
+                check_storage(settings.optuna_storage)
         elif not settings.search:
             self.given = default_points(preset)
 

@@ -8,6 +8,7 @@ trial has every parameter. Objectives: validation accuracy up, log10 of the mode
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -161,8 +162,9 @@ def open_storage(url: str) -> BaseStorage:
         InputError: not such an address, or nothing there that can be used.
     """
     try:
-        if url.startswith("journal://") or ("://" not in url and url.endswith((".log", ".journal"))):
-            return _open_journal(user_path("optuna-storage", url.removeprefix("journal://")))
+        file = _local_file(url)
+        if file is not None and not url.startswith("sqlite"):
+            return _open_journal(file)
         options: dict[str, Any] = {"pool_pre_ping": True}  # hours may pass between two trials
         if url.startswith("postgresql"):
             options["connect_args"] = {"connect_timeout": 10}
@@ -171,6 +173,22 @@ def open_storage(url: str) -> BaseStorage:
         raise
     except Exception as error:
         raise _bad_storage(url, error) from None
+
+
+def check_storage(url: str) -> None:
+    """As ``open_storage``, but begins no file: of one that is not there yet, only its folder is looked at."""
+    file = _local_file(url)
+    if file is None or file.exists():
+        open_storage(url)
+    elif not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise _bad_storage(url, ValueError(f"no folder {file.parent} that can be written"))
+
+
+def _local_file(url: str) -> Path | None:
+    """The file of a journal or of SQLite; None for a server."""
+    if url.startswith("journal://") or ("://" not in url and url.endswith((".log", ".journal"))):
+        return user_path("optuna-storage", url.removeprefix("journal://"))
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def _open_journal(file: Path) -> JournalStorage:

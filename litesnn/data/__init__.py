@@ -69,9 +69,9 @@ def load(
     name = recipe.searched_dataset if searching else recipe.dataset
     classes = recipe.searched_classes if searching else recipe.classes
     _check_device(device)
-    root = user_path("data_root", DEFAULT_ROOT if data_root is None else data_root)
+    root = user_path("data-root", DEFAULT_ROOT if data_root is None else data_root)
     if data_root is not None and not download and not root.is_dir():
-        raise fail("data_root", "an existing folder", data_root)
+        raise fail("data-root", "an existing folder", data_root)
 
     if name.startswith("folder:"):
         return load_folder(name.removeprefix("folder:"), recipe, classes, progress).to(device)
@@ -105,4 +105,4 @@ def _make(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"data_root: expected to create {str(root)!r}, got {error.strerror!r}") from error
+        raise InputError(f"data-root: expected to create {str(root)!r}, got {error.strerror!r}") from error

@@ -64,7 +64,7 @@ def test_progress_reaches_the_folder_loader(folder):
         ("cifar100", {"search_classes": 20}, {"searching": True}, "search_classes: expected 10 for cifar10, got 20"),
         ("digits", {}, {"device": "cuda:99"}, "device: expected a device that torch can use here, got 'cuda:99'"),
         ("digits", {}, {"device": "gpu"}, "device: expected a device that torch can use here, got 'gpu'"),
-        ("digits", {}, {"data_root": "/no/such"}, "data_root: expected an existing folder, got '/no/such'"),
+        ("digits", {}, {"data_root": "/no/such"}, "data-root: expected an existing folder, got '/no/such'"),
     ],
 )
 def test_what_does_not_fit_is_one_line(preset, changes, options, text):
