@@ -132,4 +132,4 @@ def test_front_on_the_terminal() -> None:
     console.print(front_table(TRIALS.iloc[:3]))
     lines = console.export_text().splitlines()
     assert lines[0].startswith("Pareto front")
-    assert lines[2].split() == ["91.00", "90.00", "0.500", "20.0", "0.00333", "3", "4", "1", "2", "50", "1e-06", "0", "0"]
+    assert lines[2].split() == "91.00 90.00 0.500 20.0 0.00333 3 4 1 2 50 1e-06 0 0".split()
