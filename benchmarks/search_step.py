@@ -2,8 +2,9 @@
 
 An iteration is ``Search.step``: both forward and backward passes and every optimizer step, on random data of CIFAR's
 shape. The naive side executes the same network with the same parameters (see ``benchmarks.naive``), and its two passes
-are written plainly: every gradient in both, torch's default optimizers. Batch norm runs by torch's kernel on both
-sides, so that the ratio does not profit from a slow formula, and both reuse freed memory alike.
+are written plainly: every gradient in both, torch's default optimizers. Its batch norm is torch's own kernel, so that
+the ratio does not profit from a slow formula; the fused side has the kernels of ``litesnn.native`` where there is a C
+compiler. Both reuse freed memory alike.
 
     python -m benchmarks.search_step --repeats 5
 """

@@ -133,7 +133,7 @@ class CompConv(nn.Module):
             ``[G * out_channels, in_channels, kernel, kernel]``.
         """
         shares = self.only_share if bit_shares is None else bit_shares
-        if native.usable(self.weight, shares):
+        if native.usable(self.weight, self.scores, shares):
             weight: Tensor = _NativeCompress.apply(self.weight, self.scores, shares, self.bits, self.p)
             return weight
         return _Compress.apply(self.weight, self.scores, shares, self.bits, self.p).flatten(0, 1)

@@ -45,7 +45,11 @@ class EdgeNorm(nn.BatchNorm2d):
         Returns:
             ``targets`` tensors ``[T*B, width, H, W]``.
         """
-        if self.training and x.is_contiguous(memory_format=torch.channels_last) and native.usable(x, self.weight):
+        if (
+            self.training
+            and x.is_contiguous(memory_format=torch.channels_last)
+            and native.usable(x, self.weight, op_shares)
+        ):
             spread: tuple[Tensor, ...] = _Spread.apply(x, self.weight, self.bias, op_shares, self)
             return spread
         return self._spread_plainly(x, op_shares)

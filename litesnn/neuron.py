@@ -74,6 +74,7 @@ class _NativeLif(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, timesteps: int, constants: tuple[float, float, float], count: int, *terms: Any) -> Tensor:
         inputs, shares = terms[:count], terms[count:]
+        assert all(x.shape == inputs[0].shape for x in inputs) and inputs[0].numel() % timesteps == 0
         membrane, spikes = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
         tau, v_threshold, _ = constants
         sizes = timesteps, membrane.numel() // timesteps, count
@@ -142,7 +143,7 @@ def lif_of_sum(
     Returns:
         Spikes ``[T*B, C, H, W]``.
     """
-    if native.usable(*inputs) and all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
+    if native.usable(*inputs, *shares) and all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
         spikes: Tensor = _NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares)
         return spikes
     terms = [x if share is None else x * share for x, share in zip(inputs, shares, strict=True)]

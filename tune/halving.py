@@ -34,7 +34,7 @@ class Halving:
         search_epochs: length of the search.
         retrain_epochs: length of the retraining.
         chance: accuracy of guessing, in percent.
-        grace_period: no rung stands before this epoch of a phase, nor before a fifth of it.
+        grace_period: no rung but the gate stands before this epoch of a phase, nor before a fifth of it.
         reduction_factor: the rungs of a phase stand at its end divided by this, by its square and so on; and of a full
             rung at most one in so many goes on.
         noise_margin: points of accuracy that an entry may owe to its seed; they are credited to the one that is judged.
@@ -64,7 +64,7 @@ class Halving:
         check_integer("retrain_epochs", self.retrain_epochs, minimum=1)
         check_number("chance", self.chance, minimum=0, below=100)
         check_integer("grace_period", self.grace_period, minimum=1)
-        check_number("reduction_factor", self.reduction_factor, above=1)
+        check_number("reduction_factor", self.reduction_factor, minimum=1.1)
         check_number("noise_margin", self.noise_margin, minimum=0, below=100)
         check_number("catch_up", self.catch_up, minimum=0, maximum=1)
         check_number("floor", self.floor, minimum=0, below=1)
@@ -119,8 +119,13 @@ class Rungs:
             self.entries[rung].setdefault(trial, entry)
 
     def judge(self, rung: Rung, trial: str) -> Verdict:
-        """Judges a trial by its entry on a rung; without one, its figures were not finite and it ends there."""
-        return judge(self.entries[rung], trial, self.settings)
+        """Judges a trial by its entry on a rung; without one, its figures were not finite and it ends there.
+
+        Other seeds of the same point are left out: they are meant to be alike, and would dominate each other.
+        """
+        point = _point(trial)
+        rivals = {name: e for name, e in self.entries[rung].items() if name == trial or _point(name) != point}
+        return judge(rivals, trial, self.settings)
 
 
 def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdict:
@@ -128,7 +133,7 @@ def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdic
 
     The most accurate entry does. Another one does if it is not below the floor, no entry dominates it, the front would
     lose ``least_loss`` of its hypervolume without it, and, on a full rung, it is among the best by (non-dominated rank,
-    loss). All but the first and the floor are asked with the credit for noise and catching up.
+    loss). The floor is asked with the credit for noise, the rest with that for noise and catching up.
 
     Args:
         entries: of one rung, by trial, in any order.
@@ -189,6 +194,11 @@ def ranking(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss[layer] = moocore.hv_contributions(points[layer], ref=reference)
     volume = moocore.hypervolume(points[depth == 0], ref=reference)
     return depth, loss / volume if volume > 0 else loss
+
+
+def _point(trial: str) -> str:
+    """The part of a trial's name that all seeds of its point share, see ``tune.points.Trial``."""
+    return trial.rpartition("-seed_")[0] or trial
 
 
 def _dominated(values: np.ndarray) -> bool:

@@ -29,7 +29,7 @@ from tune.searcher import ParetoSearcher
 from tune.settings import Settings
 from tune.shared_data import Arrays
 from tune.space import Space
-from tune.store import UNFINISHED, Experiment
+from tune.store import Experiment
 from tune.trial import run_trial
 
 _RETRIES = 2  # of a trial whose process or node died; it continues from its checkpoint
@@ -84,8 +84,7 @@ class Launch:
         )
         if searcher.remaining:
             self._fit(searcher.remaining, search_alg=searcher, num_samples=searcher.remaining)
-            searcher.settle()
-        return not searcher.remaining and not (self.experiment.table()["status"] == UNFINISHED).any()
+        return searcher.done
 
     def _config(self, trial: Trial) -> dict[str, Any]:
         return {

@@ -16,7 +16,7 @@ from rich.table import Table
 from litesnn.config import Recipe
 from tune.amounts import count_text, size_text
 from tune.front import Reference, front, hypervolume
-from tune.store import COLUMNS, UNFINISHED, Experiment
+from tune.store import COLUMNS, FINISHED, UNFINISHED, Experiment
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN_TRIALS = 12
@@ -113,7 +113,7 @@ class LiveTable(Callback):
         self.ended["interrupted" if status == UNFINISHED else status] += 1
         self.spent += float(row.get("seconds") or 0)
         self.rows[name] = row
-        if status == "finished":
+        if status == FINISHED:
             self.front, self.volume = self._front()
         if not self.live:
             what = "interrupted" if status == UNFINISHED else status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 
 from ray.tune import Callback
@@ -27,6 +28,8 @@ def check_loggers(names: Sequence[str]) -> None:
             raise InputError(
                 f"log: expected the package {package} for {name}, got none; pip install {package}"
             ) from None
+        if name == "wandb" and not _wandb_can_log():
+            raise InputError("log: expected WANDB_API_KEY, a login or WANDB_MODE=offline for wandb, got none of them")
 
 
 def loggers(names: Sequence[str], experiment: Experiment) -> list[Callback]:
@@ -52,6 +55,15 @@ def loggers(names: Sequence[str], experiment: Experiment) -> list[Callback]:
 
             made.append(WandbLoggerCallback(project=os.environ.get("WANDB_PROJECT", "litesnn"), group=title))
     return made
+
+
+def _wandb_can_log() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        return True
+    try:
+        return netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, NetrcParseError):
+        return False
 
 
 def _tracking_uri(experiment: Experiment) -> str | None:

@@ -18,6 +18,8 @@ COMPARABLE = ("dataset", "classes", "val_fraction", "split_seed")
 def merge(experiments: Sequence[Experiment]) -> pd.DataFrame:
     """The trials of all experiments, with a first column ``experiment`` that says which one they are of.
 
+    A last column ``whole_epochs`` has the epochs of a trial that is not stopped: recipes may differ in that.
+
     Raises:
         InputError: none is given, one twice, a place without an experiment, or data set, classes or validation split
             differ.
@@ -32,8 +34,14 @@ def merge(experiments: Sequence[Experiment]) -> pd.DataFrame:
         table = experiment.table()
         if len(table):  # an empty table has no types to agree on
             table.insert(0, "experiment", label)
+            recipe = experiment.recipe()
+            table["whole_epochs"] = recipe["search_epochs"] + recipe["retrain_epochs"]
             tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["experiment", *COLUMNS])
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["experiment", *COLUMNS, "whole_epochs"])
+    )
 
 
 def recipe_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:

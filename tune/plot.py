@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from litesnn.files import write_bytes
 from tune.amounts import count_unit, error, log_ticks, size_unit, zero_error
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
 from tune.store import FINISHED
 
 _FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
-
-
-def plot_fronts(trials: pd.DataFrame, title: str, path: Path) -> None:
-    """Writes the picture of ``draw_fronts`` as a PNG file, atomically."""
-    write_bytes(path, draw_fronts(trials, title))
 
 
 def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:

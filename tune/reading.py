@@ -21,7 +21,7 @@ from tune.pick import pick as pick_network
 from tune.places import Place, check_place, place, read_bytes
 from tune.reference import reference_in
 from tune.report import front_table, read_genotypes, write_report
-from tune.store import FINISHED, UNFINISHED, Experiment
+from tune.store import FINISHED, STOPPED, UNFINISHED, Experiment
 from tune.summary import summarise
 
 _PIPED_WIDTH = 120
@@ -43,8 +43,8 @@ def report(args: argparse.Namespace) -> None:
 
 def merge(args: argparse.Namespace) -> None:
     """Writes and prints one report of several experiments."""
-    experiments = [_existing(args.storage, name) for name in args.experiments]
-    target = Experiment(_place_of(args.storage, args.out))
+    experiments = [_existing(args.storage, name, "experiment") for name in args.experiments]
+    target = Experiment(_place_of(args.storage, args.out, "out"))
     check_place("out", target.path)
     if read_bytes(target.path / "experiment.json") is not None:
         raise fail("out", "a place of its own, whose files may be replaced", f"the experiment {args.out}")
@@ -91,7 +91,7 @@ def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None
     chosen = front(table)
     if len(chosen):
         console.print(front_table(chosen))
-    left_out = table[~table["status"].isin([FINISHED, "stopped"])]
+    left_out = table[~table["status"].isin([FINISHED, STOPPED])]
     for _, row in left_out.head(_SHOWN_REASONS).iterrows():
         reason = row["reason"] or ("no outcome yet" if row["status"] == UNFINISHED else "")
         console.print(f"not in the front: {row['trial']} {row['status']}: {reason}", highlight=False)
@@ -115,18 +115,18 @@ def _print_paths(console: Console, paths: dict[str, object]) -> None:
             console.print(f"{what:<11}{paths[name]}", highlight=False, soft_wrap=True)
 
 
-def _existing(storage: str, name: str) -> Experiment:
-    experiment = Experiment(_place_of(storage, name))
+def _existing(storage: str, name: str, field: str = "name") -> Experiment:
+    experiment = Experiment(_place_of(storage, name, field))
     if not isinstance(experiment.path, Path):
         check_place("storage", experiment.path)
     experiment.recipe()
     return experiment
 
 
-def _place_of(storage: str, name: str) -> Place:
+def _place_of(storage: str, name: str, field: str) -> Place:
     """A name within the storage, or a path of its own."""
     if "/" in name:
-        return place("name", name)
+        return place(field, name)
     return place("storage", storage) / name
 
 

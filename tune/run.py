@@ -6,11 +6,10 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from litesnn.config import Recipe, SearchPoint
+from litesnn.config import SearchPoint
 from litesnn.options import given_options, recipe_from
 from litesnn.progress import reading_bar
 from tune.cluster import check_shared, connect, slots
@@ -46,7 +45,12 @@ def run(args: argparse.Namespace) -> None:
     experiment.check(recipe.to_dict())
     with reading_bar() as progress:
         data = load_arrays(recipe, settings.data_root or None, settings.download, progress)
-    space = design.space(recipe, data, console)
+    measured = experiment.measured()
+    if design.measures and measured is None:
+        measured = measure(recipe, from_arrays(data["search"]), seed=settings.seed)
+        (low1, high1), (low2, high2) = measured
+        console.print(f"measured on one batch: λ1 from {low1:g} to {high1:g}, λ2 from {low2:g} to {high2:g}")
+    space = design.space(measured)
     wanted = None if design.adaptive else trials(design.points(space), settings.seeds, settings.seed)
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
     reference = reference_of(recipe)
-    experiment.open(recipe.to_dict(), reference)
+    experiment.open(recipe.to_dict(), reference, measured)
 
     launch = Launch(
         settings=settings,
@@ -116,15 +120,18 @@ class Design:
         elif not settings.search:
             self.given = default_points(preset)
 
-    def space(self, recipe: Recipe, data: dict[str, Any], console: Console) -> Space | None:
-        """The ranges, measured where that is asked for; None if no range is needed."""
-        if self.given is not None or (self.settings.grid and "=" in self.settings.grid):
+        self.ranged = self.given is None and not (settings.grid and "=" in settings.grid)
+
+    @property
+    def measures(self) -> bool:
+        """Whether ranges of λ are needed that have to be measured."""
+        return self.ranged and self.lambdas is None
+
+    def space(self, measured: tuple[Range, Range] | None) -> Space | None:
+        """The ranges, ``measured`` where none are given; None if no range is needed."""
+        ranges = self.lambdas or measured
+        if not self.ranged or ranges is None:
             return None
-        ranges = self.lambdas
-        if ranges is None:
-            ranges = measure(recipe, from_arrays(data["search"]), seed=self.settings.seed)
-            (low1, high1), (low2, high2) = ranges
-            console.print(f"measured on one batch: λ1 from {low1:g} to {high1:g}, λ2 from {low2:g} to {high2:g}")
         return Space(lambda1=ranges[0], lambda2=ranges[1], p=self.p_range)
 
     def points(self, space: Space | None) -> list[SearchPoint]:

@@ -53,9 +53,10 @@ class ParetoScheduler(FIFOScheduler):
     def rungs(self) -> Rungs:
         """The entries so far; reads the records on disk where that has not been done."""
         if self._rungs is None:
+            histories = self.histories()
             self._rungs = Rungs(self.halving)
-            for trial, records in self.histories().items():
-                for record in records:
+            for trial, records in histories.items():
+                for record in records if _are_readable(records) else ():
                     self._advance(trial, record)
         return self._rungs
 
@@ -118,6 +119,14 @@ class ParetoScheduler(FIFOScheduler):
         phase, epoch = here
         lengths = (self.halving.search_epochs, self.halving.retrain_epochs)
         return max(0, sum(lengths[phase:]) - epoch)
+
+
+def _are_readable(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether records on disk have what the rule needs; a damaged file must not stop the run."""
+    try:
+        return all(_place(record) > _START and len(_entry(record)) == 3 for record in records)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _place(record: Mapping[str, Any]) -> tuple[int, int]:

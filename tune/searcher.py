@@ -20,11 +20,9 @@ from litesnn.config import SearchPoint
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE
 from tune.points import Trial
 from tune.space import NAMES, Space, sobol
-from tune.store import DIVERGED, FAILED, FINISHED
+from tune.store import FAILED, FINISHED, OUTCOMES, STOPPED
 from tune.study import NAME, add_running, ask, open_study, point_of
 
-STOPPED = "stopped"
-OVER = (FINISHED, STOPPED, DIVERGED)  # not to be run again
 _TRIES = 10  # of a sampler that repeats itself
 
 Row = Mapping[str, Any]
@@ -106,6 +104,12 @@ class ParetoSearcher(Searcher):
         """How many trials are still to be handed out: Ray's ``num_samples``."""
         return sum(len(candidate.waiting) for candidate in self._open) + self._left * len(self._seeds)
 
+    @property
+    def done(self) -> bool:
+        """Whether all its points are over; trials of the experiment that it never took up do not count."""
+        self.settle()
+        return not self.remaining and not self._open
+
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration; the text ``Searcher.FINISHED`` once there are enough points."""
         self.settle()
@@ -141,7 +145,7 @@ class ParetoSearcher(Searcher):
             if candidate.waiting or candidate.running:
                 continue
             rows = [self._row(candidate, name) for name in candidate.trials]
-            if all(row.get("status") in (*OVER, FAILED) for row in rows):
+            if all(row.get("status") in (*OUTCOMES, FAILED) for row in rows):
                 self._open.remove(candidate)
                 self._tell(candidate.number, rows)
 
@@ -153,7 +157,7 @@ class ParetoSearcher(Searcher):
 
     def _row(self, candidate: _Candidate, name: str) -> Row:
         row = self._outcome(name) or {}
-        return {"status": FAILED} if name in candidate.broken and row.get("status") not in OVER else row
+        return {"status": FAILED} if name in candidate.broken and row.get("status") not in OUTCOMES else row
 
     def _tell(self, number: int | None, rows: list[Row]) -> None:
         if number is not None:
@@ -239,7 +243,7 @@ class ParetoSearcher(Searcher):
         A point that has none of our seeds was run with another ``--seed`` and is left as it is.
         """
         had = {int(row["seed"]) for row in rows}
-        again = {int(row["seed"]) for row in rows if row["status"] not in OVER}
+        again = {int(row["seed"]) for row in rows if row["status"] not in OUTCOMES}
         return sorted(again | (set(self._seeds) - had if had & set(self._seeds) else set()))
 
 

@@ -76,7 +76,12 @@ class Settings:
     )
 
     early_stopping: bool = _setting(True, "stopping", "stop trials that are far from the front")
-    grace_period: int = _setting(2, "stopping", "epochs of a phase before its first decision", "EPOCHS")
+    grace_period: int = _setting(
+        2,
+        "stopping",
+        "epochs of a phase before its first decision; the gate at the end of the search stands in any case",
+        "EPOCHS",
+    )
     reduction_factor: float = _setting(
         2.0,
         "stopping",
@@ -106,7 +111,7 @@ class Settings:
         check_integer("seeds", self.seeds, minimum=1, maximum=LARGEST_SEED - self.seed + 1)
         check_integer("num-points", self.num_points, minimum=1, maximum=MOST_POINTS)
         check_integer("grace-period", self.grace_period, minimum=1)
-        check_number("reduction-factor", self.reduction_factor, above=1)
+        check_number("reduction-factor", self.reduction_factor, minimum=1.1)
         check_number("noise-margin", self.noise_margin, minimum=0, below=100)
         check_integer("cpus-per-trial", self.cpus_per_trial, minimum=1)
         check_number("gpus-per-trial", self.gpus_per_trial, minimum=0)

@@ -13,7 +13,7 @@ NAME/ray/                          what Ray Tune keeps of each run; nothing here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 from litesnn.checks import InputError
 from tune.folder import TrialFolder, read_json, read_rows, write_json
 from tune.front import Reference
-from tune.places import Place, check_place, folder_names, read_bytes, read_files, write_text
+from tune.places import Place, check_place, folder_names, read_bytes, read_files
 from tune.rows import (
     COLUMNS,
     DIVERGED,
@@ -79,15 +79,25 @@ class Experiment:
                 "choose another --name"
             )
 
-    def open(self, recipe: Mapping[str, Any], reference: Reference | None = None) -> None:
+    def open(
+        self,
+        recipe: Mapping[str, Any],
+        reference: Reference | None = None,
+        measured: Sequence[Sequence[float]] | None = None,
+    ) -> None:
         """Creates the experiment if it is not there yet; ``check`` first.
 
         Args:
             recipe: what all trials share.
             reference: corner of the hypervolume; added to an experiment of an earlier version, never replaced.
+            measured: ranges of λ1 and λ2 that were measured for it; added likewise.
         """
         found = read_json(self.path / "experiment.json") or {"recipe": recipe}
-        wanted = {**({} if reference is None else {"reference": asdict(reference)}), **found}
+        more = {
+            **({} if reference is None else {"reference": asdict(reference)}),
+            **({} if measured is None else {"measured_lambda_ranges": measured}),
+        }
+        wanted = {**more, **found}
         if wanted != read_json(self.path / "experiment.json"):
             write_json(self.path / "experiment.json", wanted)
 
@@ -110,6 +120,23 @@ class Experiment:
         """
         found = (read_json(self.path / "experiment.json") or {}).get("reference")
         return None if found is None else Reference.from_dict(found)
+
+    def measured(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Ranges of λ1 and λ2 that were measured earlier: measured elsewhere, a digit of them might be another.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        found = (read_json(self.path / "experiment.json") or {}).get("measured_lambda_ranges")
+        if found is None:
+            return None
+        try:
+            (low1, high1), (low2, high2) = found
+            return (float(low1), float(high1)), (float(low2), float(high2))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"name: expected two ranges as measured_lambda_ranges in {self.path / 'experiment.json'}, got {found!r}"
+            ) from None
 
     def trial(self, name: str) -> TrialFolder:
         """The folder of a trial by its name."""
@@ -136,15 +163,6 @@ class Experiment:
         """The status of every trial that is over, by its name: what need not be run again."""
         found = {name: result.get("status") for name, result in self._readable("result.json", parse_object)}
         return {name: status for name, status in found.items() if status in OUTCOMES}
-
-    def write_csv(self, name: str, table: pd.DataFrame) -> Place:
-        """Writes a table beside the trials, with sizes in MB and Bit-SynOps in M beside the exact counts."""
-        shown = table.copy()
-        for column, unit, factor in (("model_size_bits", "model_size_mb", 8e6), ("bit_synops", "bit_synops_m", 1e6)):
-            shown.insert(list(shown.columns).index(column), unit, table[column] / factor)
-        path = self.path / name
-        write_text(path, shown.to_csv(index=False))
-        return path
 
     def _chunks(self) -> Iterator[list[str]]:
         names = folder_names(self.path / "trials")

@@ -70,12 +70,14 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
         trials: the table of ``tune.store``.
         chosen: its front.
         reference: the hypervolume's reference point.
-        recipe: the epochs that a whole trial has.
+        recipe: the epochs that a whole trial has, unless the table of a merge says so in ``whole_epochs``.
     """
     finished = trials[trials["status"] == FINISHED]
     stopped = trials["status"] == STOPPED
     spent = epochs(trials)
-    budget = recipe.search_epochs + recipe.retrain_epochs
+    budget: Any = recipe.search_epochs + recipe.retrain_epochs
+    if "whole_epochs" in trials:
+        budget = trials["whole_epochs"][stopped]
     best = _first(finished.sort_values([ACCURACY, SIZE], ascending=[False, True]))
     near = finished[finished[ACCURACY] >= (best[ACCURACY] if best else 0) - WITHIN]
     smallest = _first(near.sort_values([SIZE, ACCURACY], ascending=[True, False]))

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ _SECONDS = 60  # more than any compiler needs for one short file
 @functools.cache
 def kernels() -> ctypes.CDLL | None:
     """The kernels; None where they are switched off, not to be built, or not to be loaded."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if os.environ.get("LITESNN_NATIVE") == "0" or compiler is None:
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    if os.environ.get("LITESNN_NATIVE") == "0" or not compiler or shutil.which(compiler[0]) is None:
         return None
     try:
         library = _library(compiler)
@@ -41,13 +42,13 @@ def kernels() -> ctypes.CDLL | None:
             write_atomically(library, lambda temporary: _compile(compiler, temporary))
         # torch has loaded its OpenMP by now; the kernels find that one by name and share its threads.
         return ctypes.CDLL(str(library))
-    except (OSError, InputError, subprocess.SubprocessError):
+    except (OSError, InputError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: a user without a home
         return None
 
 
-def usable(*tensors: Tensor) -> bool:
-    """Whether the kernels exist and can read these: single precision, on the CPU."""
-    if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in tensors):
+def usable(*tensors: Tensor | None) -> bool:
+    """Whether the kernels exist and can read these: single precision, on the CPU; None is left out."""
+    if any(t is not None and (t.device.type != "cpu" or t.dtype != torch.float32) for t in tensors):
         return False
     return kernels() is not None
 
@@ -82,9 +83,9 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _library(compiler: str) -> Path:
-    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout
-    parts = [_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version, _processor().encode()]
+def _library(compiler: list[str]) -> Path:
+    version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout
+    parts = [_SOURCE.read_bytes(), " ".join((*compiler, *_FLAGS)).encode(), version, _processor().encode()]
     name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "litesnn" / "native" / f"{name}.so"
@@ -99,6 +100,6 @@ def _processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _compile(compiler: str, target: Path) -> None:
-    command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(target), "-lm"]
+def _compile(compiler: list[str], target: Path) -> None:
+    command = [*compiler, *_FLAGS, str(_SOURCE), "-o", str(target), "-lm"]
     subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True)

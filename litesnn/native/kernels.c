@@ -18,7 +18,7 @@
 
 /* exp(-x) for 0 <= x: 2^-n by the exponent's bits, the rest by its series on [-ln 2 / 2, ln 2 / 2]. */
 static inline float exp_minus(float x) {
-    if (x > 80.0f) x = 80.0f;
+    if (!(x < 80.0f)) x = 80.0f; /* not a number as well */
     float n = floorf(x * 1.44269504f + 0.5f);
     float r = n * 0.693359375f - x; /* ln 2 in two parts, so that the difference stays exact */
     r -= n * 2.12194440e-4f;

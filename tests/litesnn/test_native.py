@@ -175,6 +175,17 @@ def test_switched_off_or_without_a_working_compiler_the_plain_path_runs(tmp_path
 
 
 @built
+def test_a_compiler_with_options_and_a_user_without_a_home(tmp_path: Path) -> None:
+    assert program(CC="cc -m64", XDG_CACHE_HOME=str(tmp_path)).startswith("True")
+    homeless = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    command = ["setpriv", "--reuid=12345", "--clear-groups", sys.executable, "-c", PROGRAM]
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only the superuser can become a user that has no home")
+    done = subprocess.run(command, env=homeless, capture_output=True, text=True, timeout=300, cwd="/")
+    assert done.returncode == 0 and done.stdout.startswith("False"), done.stderr
+
+
+@built
 def test_compiled_once_and_found_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert program(XDG_CACHE_HOME=str(tmp_path)) == "True [[1.0], [1.0]]"

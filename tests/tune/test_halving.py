@@ -316,3 +316,11 @@ def test_useless_networks_do_not_survive_as_extremes(rows: list[Entry], newcomer
     floor = 10 + 0.25 * (best - 10)
     assume(best > 10 and newcomer[0] + 1 < floor)
     assert not judge(as_rung(rows, (newcomer[0], 1.0, 1.0)), "new", RULE).goes_on
+
+
+def test_the_floor_is_asked_with_the_noise_margin() -> None:
+    settings = Halving(search_epochs=8, retrain_epochs=15, chance=10, floor=0.25, noise_margin=1.0)
+    floor = 10 + 0.25 * (90 - 10)  # of the best entry's 90 %
+    for below, goes_on in ((0.5, True), (1.5, False)):
+        entries = {"best": (90.0, 1e6, 1e8), "small": (floor - below, 1e3, 1e5)}
+        assert judge(entries, "small", settings).goes_on is goes_on

@@ -5,11 +5,20 @@ from pathlib import Path
 import pytest
 
 from litesnn.checks import InputError
-from tune.front import front
+from litesnn.config import Recipe
+from tune.front import Reference, front
 from tune.merge import merge, recipe_differences
 from tune.store import COLUMNS, Experiment
+from tune.summary import summarise
 
-RECIPE = {"dataset": "digits", "classes": 10, "val_fraction": 0.2, "split_seed": 0, "search_epochs": 8}
+RECIPE = {
+    "dataset": "digits",
+    "classes": 10,
+    "val_fraction": 0.2,
+    "split_seed": 0,
+    "search_epochs": 8,
+    "retrain_epochs": 15,
+}
 
 
 def experiment(path: Path, accuracy: float | None, **changes: object) -> Experiment:
@@ -26,11 +35,11 @@ def test_one_table_with_the_experiment_of_each_trial(tmp_path: Path) -> None:
     a, b = experiment(tmp_path / "a", 90.0), experiment(tmp_path / "b", 95.0, search_epochs=2)
     empty = experiment(tmp_path / "c", None)
     table = merge([a, b, empty])
-    assert list(table.columns) == ["experiment", *COLUMNS] and list(table["experiment"]) == ["a", "b"]
+    assert list(table.columns) == ["experiment", *COLUMNS, "whole_epochs"] and list(table["experiment"]) == ["a", "b"]
     assert list(table["val_accuracy"]) == [90.0, 95.0] and table["seed"].dtype == "int64"
     assert list(front(table)["experiment"]) == ["b"]
     assert recipe_differences([a, b, empty]) == {"search_epochs": {"a": 8, "b": 2, "c": 8}}
-    assert list(merge([empty]).columns) == ["experiment", *COLUMNS]
+    assert list(merge([empty]).columns) == ["experiment", *COLUMNS, "whole_epochs"]
 
 
 def test_names_that_recur_are_told_apart(tmp_path: Path) -> None:
@@ -58,3 +67,20 @@ def test_nothing_twice_and_no_experiment_are_refused(tmp_path: Path) -> None:
         merge([a, Experiment(tmp_path / "a")])
     with pytest.raises(InputError, match=r"expected an experiment with its recipe in .*/none, got none"):
         merge([a, Experiment(tmp_path / "none")])
+
+
+def test_epochs_saved_follow_each_trials_own_recipe(tmp_path: Path) -> None:
+    short = experiment(tmp_path / "short", None)
+    long = experiment(tmp_path / "long", None, search_epochs=100)
+    for one in (short, long):
+        trial = one.trial("t")
+        trial.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 50.0, "seed": 0}, {})
+        epoch = {"phase": "search", "epoch": 4, "epochs": 8, "val_accuracy": 50.0, "seconds": 1.0}
+        trial.write_metrics([{**epoch, "epoch": n, "model_size_bits": 9, "bit_synops": 9.0} for n in (1, 2, 3, 4)])
+        trial.write_result("stopped", reason="rank 2 of 2")
+    for order in ([short, long], [long, short]):
+        table = merge(order)
+        summary = summarise(
+            table, front(table), Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e9), Recipe.preset("digits")
+        )
+        assert summary.epochs_saved == (8 + 15 - 4) + (100 + 15 - 4)

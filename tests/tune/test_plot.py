@@ -1,14 +1,13 @@
 """The PNG: drawn for any table, and only finished networks are results."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from tune.plot import draw_fronts, plot_fronts
+from tune.plot import draw_fronts
 
 
 def table(rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> pd.DataFrame:
@@ -38,9 +37,9 @@ def pixels(png: bytes) -> np.ndarray:
     ],
     ids=["empty", "unfinished", "one", "three", "perfect", "useless", "no size", "no test accuracy", "many"],
 )
-def test_draws(tmp_path: Path, rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> None:
-    plot_fronts(table(rows), "a $title_ & <more>", tmp_path / "front.png")
-    assert Image.open(tmp_path / "front.png").size == (1650, 720)
+def test_draws(rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> None:
+    png = draw_fronts(table(rows), "a $title_ & <more>")
+    assert Image.open(io.BytesIO(png)).size == (1650, 720)
 
 
 def test_stopped_trials_are_not_drawn() -> None:

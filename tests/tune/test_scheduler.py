@@ -268,3 +268,21 @@ def test_rungs_after_a_restore_equal_those_before(cluster: None, tmp_path: Path)
     new = {(rung, trial) for rung in entries for trial in entries[rung].keys() - before[rung].keys()}
     assert new == {(("search", 2), "e"), (("retrain", 8), "c")}
     assert len(json.loads((data / "c.json").read_text())) == 23
+
+
+@pytest.mark.parametrize("damage", [{}, {"phase": "search", "epoch": "x"}, {"phase": "sleep", "epoch": 2}])
+def test_a_damaged_record_on_disk_costs_its_own_trial_only(damage: dict[str, Any]) -> None:
+    known = {"broken": [damage], "good": [record("good", "search", 2)]}
+    scheduler = ParetoScheduler(HALVING, lambda: known)
+    assert report(scheduler, "new", "search", 2, WORSE) == STOP
+    assert set(scheduler.rungs.entries["search", 2]) == {"good", "new"}
+
+
+def test_seeds_of_one_point_are_not_rivals() -> None:
+    """A repeat is nearly its twin: judged against it, it would be dominated or add nothing."""
+    scheduler = ParetoScheduler(HALVING, dict)
+    slightly_worse = (94.0, 101, 1001.0)
+    assert report(scheduler, "l1_0-l2_0-p_50-seed_0", "search", 2) == GO
+    assert report(scheduler, "l1_0-l2_0-p_50-seed_1", "search", 2, slightly_worse) == GO
+    assert report(scheduler, "l1_0-l2_0-p_80-seed_1", "search", 2, WORSE) == STOP
+    assert len(scheduler.rungs.entries["search", 2]) == 3

@@ -395,3 +395,16 @@ def test_in_ray(tmp_path: Path) -> None:
     assert {result.metrics["done_by"] for result in results if result.metrics} == set(folders.rows)
     states = [trial.state for trial in searcher.study.trials]
     assert states.count(TrialState.COMPLETE) == 6 and states.count(TrialState.PRUNED) == 2 and len(states) == 8
+
+
+def test_a_foreign_unfinished_trial_does_not_keep_a_search_from_being_done() -> None:
+    """An interrupted run of another design under the same name: the search has its points without it."""
+    folders = Folders()
+    folders.run(folders.searcher(3))
+    point = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=50)
+    folders.write({"trial": Trial(point=point, seed=0).name, "point": point, "seed": 0}, "unfinished")
+    assert folders.searcher(3).done
+    more = folders.searcher(4)
+    assert not more.done
+    folders.run(more)
+    assert more.done

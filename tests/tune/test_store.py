@@ -229,14 +229,15 @@ def test_readers_see_whole_files_while_others_write(tmp_path: Path) -> None:
     assert [writer.returncode for writer in writers] == [0, 0]
 
 
-def test_csv_gives_sizes_in_usual_units_too(tmp_path: Path) -> None:
-    experiment = Experiment(tmp_path)
-    start(experiment, "a").write_result(FINISHED, model_size_bits=8_000_000, bit_synops=2.5e6)
-    path = experiment.write_csv("trials.csv", experiment.table())
-    header, line = path.read_text().splitlines()
-    row = dict(zip(header.split(","), line.split(","), strict=True))
-    assert float(row["model_size_mb"]) == 1.0 and float(row["bit_synops_m"]) == 2.5
-    assert row["model_size_bits"] == "8000000"
+def test_measured_ranges_stay_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    experiment, ranges = Experiment(tmp_path), ((1e-9, 1e-6), (1e-12, 1e-9))
+    assert experiment.measured() is None
+    experiment.open({"dataset": "digits"}, measured=ranges)
+    experiment.open({"dataset": "digits"}, measured=((1.0, 2.0), (3.0, 4.0)))
+    assert experiment.measured() == ranges
+    (tmp_path / "experiment.json").write_text('{"recipe": {}, "measured_lambda_ranges": [1]}')
+    with pytest.raises(InputError, match="measured_lambda_ranges"):
+        experiment.measured()
 
 
 def test_another_recipe_under_the_same_name_is_refused_with_every_difference(tmp_path: Path) -> None:
