@@ -1,6 +1,7 @@
 """The kernels against plain PyTorch: values and gradients, at odd sizes too; and doing without them."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -175,14 +176,21 @@ def test_switched_off_or_without_a_working_compiler_the_plain_path_runs(tmp_path
 
 
 @built
-def test_a_compiler_with_options_and_a_user_without_a_home(tmp_path: Path) -> None:
-    assert program(CC="cc -m64", XDG_CACHE_HOME=str(tmp_path)).startswith("True")
-    homeless = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
-    command = ["setpriv", "--reuid=12345", "--clear-groups", sys.executable, "-c", PROGRAM]
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("only the superuser can become a user that has no home")
-    done = subprocess.run(command, env=homeless, capture_output=True, text=True, timeout=300, cwd="/")
-    assert done.returncode == 0 and done.stdout.startswith("False"), done.stderr
+def test_a_compiler_with_options(tmp_path: Path) -> None:
+    assert program(
+        CC="cc -m64" if platform.machine() == "x86_64" else "cc -O1", XDG_CACHE_HOME=str(tmp_path)
+    ).startswith("True")
+
+
+def test_a_user_without_a_home_gets_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is a number alone; there is no such user that every machine lets us become."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert native.kernels.__wrapped__() is None
 
 
 @built
