@@ -1,7 +1,8 @@
 """What each part of the early-stopping rule does, and how early figures order networks like final ones.
 
-Replays the recorded digits trials of ``benchmarks.replay`` with one part of the rule changed at a time, and prints
-Spearman's rank correlation of every epoch's figures with those of the finished networks.
+Replays the recorded digits trials of ``benchmarks.replay`` with one part of the rule changed at a time. Prints besides
+Spearman's rank correlation of every epoch's figures with those of the finished networks, how far networks still climb
+from an accuracy, and what a few small ones are worth.
 
     python -m benchmarks.rule_parts
 """
@@ -13,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "full from the fourth entry on": {"full_rung": 4},
     "the gate alone": {"grace_period": 100},
 }
+LEVELS = (40, 60, 80, 90, 95, 98, 100.1)  # percent; between two of them lie the networks of one line
 FIGURES = ("val_accuracy", "model_size_bits", "bit_synops")
 
 
@@ -81,6 +84,39 @@ def correlations(curves: Curves) -> dict[str, dict[str, float]]:
     return found
 
 
+def climbs(curves: Curves) -> dict[str, dict[str, float]]:
+    """How far networks still climb from an accuracy, in points, over all epochs but the first of the search."""
+    points = [
+        (record["val_accuracy"], records[-1]["val_accuracy"]) for records in curves.values() for record in records[1:]
+    ]
+    found = {}
+    for low, high in pairwise(LEVELS):
+        climbed = [last - now for now, last in points if low <= now < high]
+        found[f"{low:g} to {min(high, 100):g} %"] = {
+            "epochs": len(climbed),
+            "mean": float(np.mean(climbed)),
+            "deviation": float(np.std(climbed, ddof=1)),
+        }
+    return found
+
+
+def missing(curves: Curves) -> dict[str, dict[str, float]]:
+    """Which share of the hypervolume is lost without a few networks."""
+    measure, every = Measure(curves), frozenset(curves)
+    gates = {name: [r for r in records if r["phase"] == "search"][-1] for name, records in curves.items()}
+    groups = {
+        "final networks below 1 kB": [n for n, records in curves.items() if records[-1]["model_size_bits"] < 8000],
+        "below 60 % when the search ends": [n for n, gate in gates.items() if gate["val_accuracy"] < 60],
+    }
+    return {
+        what: {
+            "networks": len(found),
+            "lost": float(1 - (measure.volumes(every - set(found)) / measure.volumes(every))[0]),
+        }
+        for what, found in groups.items()
+    }
+
+
 def report(result: dict[str, Any]) -> str:
     """A result as the text that is printed."""
     heading = f"{'':34}{'kept':>8}{'worst':>8}{'spent':>8}{'most':>8}{'above 90':>10}"
@@ -92,6 +128,12 @@ def report(result: dict[str, Any]) -> str:
     lines += ["", f"{'rank correlation with the end':34}" + "".join(f"{name:>18}" for name in FIGURES)]
     for epoch, row in result["correlations"].items():
         lines.append(f"{epoch:34}" + "".join(f"{row[name]:18.2f}" for name in FIGURES))
+    lines += ["", f"{'still to climb from':34}{'epochs':>8}{'mean':>8}{'deviation':>11}"]
+    for level, row in result["climbs"].items():
+        lines.append(f"{level:34}{row['epochs']:8}{row['mean']:8.1f}{row['deviation']:11.1f}")
+    lines.append("")
+    for what, row in result["missing"].items():
+        lines.append(f"without the {row['networks']} {what}, {100 * row['lost']:.1f} % of the hypervolume are lost")
     return "\n".join(lines)
 
 
@@ -113,6 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
             "seed": options.seed,
             "ablation": ablation(curves, draw(list(curves), options.replays, np.random.default_rng(options.seed))),
             "correlations": correlations(curves),
+            "climbs": climbs(curves),
+            "missing": missing(curves),
         }
         write_text(options.out, json.dumps(result, indent=1) + "\n")
     except InputError as error:

@@ -12,7 +12,6 @@ from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
 from litesnn.neuron import lif_of_sum
 
-_MOMENTUM = 0.1  # of the running statistics
 Arrival = tuple[Tensor, Tensor | None]
 """What reaches a node along one edge, and the share that it still has to be multiplied by."""
 
@@ -55,7 +54,7 @@ class EdgeConvs(nn.Module):
         self.targets = [m.node for m in members[: len(members) // rounds]]
         self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p)
         places = [m.edge * len(PRIMITIVES) + m.op for m in members]
-        self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places, _MOMENTUM)
+        self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 
     def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> list[tuple[int, Tensor]]:
         """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3)."""

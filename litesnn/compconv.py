@@ -1,5 +1,6 @@
 """The compressive convolution: one weight, one score tensor and one mask for all bit-widths (Eq. 8-11)."""
 
+import functools
 import math
 from typing import Any
 
@@ -59,6 +60,12 @@ class _Compress(torch.autograd.Function):
         return grad_weight, grad_scores, grad_shares, None, None
 
 
+@functools.cache
+def _quantiser_constants(bits: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Half the levels and the step per standard deviation of each bit-width, as the kernels take them."""
+    return torch.tensor([2.0 ** (b - 1) for b in bits]), torch.tensor([STEP_PER_STD[b] for b in bits])
+
+
 class _NativeCompress(torch.autograd.Function):
     """``_Compress`` by the kernels of ``litesnn.native``, each weight read once, in the layout that convolutions want."""
 
@@ -69,8 +76,7 @@ class _NativeCompress(torch.autograd.Function):
         layers, outputs, inputs, height, width = weight.shape
         sizes = layers, outputs, inputs, height * width
         count = weight[0].numel()
-        half = torch.tensor([2.0 ** (b - 1) for b in bits])
-        factor = torch.tensor([STEP_PER_STD[b] for b in bits])
+        half, factor = _quantiser_constants(bits)
         std = torch.empty(layers)
         mask = torch.empty(weight.shape, dtype=torch.bool) if p else None
         out = torch.empty((layers * outputs, inputs, height, width), memory_format=torch.channels_last)

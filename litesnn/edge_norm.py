@@ -9,6 +9,8 @@ from torch.autograd.function import once_differentiable
 
 from litesnn import native
 
+MOMENTUM = 0.1  # of the running statistics
+
 
 class EdgeNorm(nn.BatchNorm2d):
     """Batch norm over ``rounds * targets`` operations of ``width`` channels each, summed over the rounds.
@@ -21,7 +23,6 @@ class EdgeNorm(nn.BatchNorm2d):
         targets: how many nodes receive.
         width: channels of an operation.
         places: index of each operation in the flattened ``op_shares``.
-        momentum: of the running statistics.
     """
 
     places: Tensor
@@ -30,9 +31,9 @@ class EdgeNorm(nn.BatchNorm2d):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, rounds: int, targets: int, width: int, places: list[int], momentum: float) -> None:
-        super().__init__(rounds * targets * width, momentum=momentum)
-        self.rounds, self.targets, self.width, self.rate = rounds, targets, width, momentum
+    def __init__(self, rounds: int, targets: int, width: int, places: list[int]) -> None:
+        super().__init__(rounds * targets * width, momentum=MOMENTUM)
+        self.rounds, self.targets, self.width = rounds, targets, width
         self.register_buffer("places", torch.tensor(places), persistent=False)
 
     def spread(self, x: Tensor, op_shares: Tensor | None) -> tuple[Tensor, ...]:
@@ -61,7 +62,7 @@ class EdgeNorm(nn.BatchNorm2d):
             shares = op_shares.flatten()[self.places].repeat_interleave(self.width)
             weight, bias = weight * shares, bias * shares
         out = F.batch_norm(
-            x, self.running_mean, self.running_var, weight, bias, self.training, momentum=self.rate, eps=self.eps
+            x, self.running_mean, self.running_var, weight, bias, self.training, momentum=MOMENTUM, eps=self.eps
         )
         first, *others = out.unflatten(1, (self.rounds, -1)).unbind(1)
         for other in others:
@@ -88,7 +89,7 @@ class _Spread(torch.autograd.Function):
         shares = None if op_shares is None else op_shares.contiguous()
         layer = rows, norm.rounds, norm.targets, norm.width, x, weight, bias, shares, norm.places
         running = norm.running_mean, norm.running_var
-        native.call("norm_forward", *layer, norm.eps, norm.rate, *running, *statistics, outputs)
+        native.call("norm_forward", *layer, norm.eps, MOMENTUM, *running, *statistics, outputs)
         ctx.save_for_backward(x, weight, bias, shares, norm.places, statistics)
         ctx.sizes = layer[:4]
         return outputs

@@ -37,7 +37,7 @@ def connect(address: str) -> None:
     try:
         ray.init(address=found, **options)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"{field}: expected a Ray cluster, got {found} ({last_line(error)})") from None
+        raise InputError(f"{field}: expected a Ray cluster, got {found} ({last_line(str(error))})") from None
 
 
 def _cluster_here() -> str | None:
@@ -146,7 +146,7 @@ def _exists(path: str) -> bool:
     return Path(path).exists()
 
 
-def last_line(error: BaseException) -> str:
+def last_line(text: str) -> str:
     """The last line of an error's text, which says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown"

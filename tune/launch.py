@@ -74,7 +74,7 @@ class Launch:
             space,
             count=settings.num_points,
             config=self._config,
-            outcome=self._outcome,
+            outcome=self.experiment.row,
             known=known,
             sampler=settings.search,
             seed=settings.seed,
@@ -94,9 +94,6 @@ class Launch:
             "recipe": self.recipe.to_dict(),
             "folder": str(self.experiment.trial(trial.name).path),
         }
-
-    def _outcome(self, name: str) -> dict[str, Any] | None:
-        return self.experiment.row(name)
 
     def _fit(self, count: int, *, param_space: Any = None, **tuning: Any) -> None:
         settings = self.settings

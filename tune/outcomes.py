@@ -8,6 +8,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from tune.cluster import last_line
 from tune.store import FAILED, STOPPED, Experiment
 
 
@@ -43,8 +44,6 @@ class Outcomes(Callback):
 def _reason(trial: Any) -> str:
     """The last line of the error that Ray wrote down on this host; the whole text goes to the run's folder in ``ray/``."""
     try:
-        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        return last_line(Path(trial.error_file).read_text(encoding="utf-8", errors="replace"))
     except (OSError, TypeError):
         return "unknown"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown"

@@ -31,14 +31,14 @@ _SHOWN_REASONS = 20
 def status(args: argparse.Namespace) -> None:
     """Prints trials by state, the front so far and what stopping saved; writes nothing."""
     experiment = _existing(args.storage, args.name)
-    _show(experiment, experiment.table(), _console())
+    _show(experiment, experiment.table(), make_console())
 
 
 def report(args: argparse.Namespace) -> None:
     """Writes all result files anew and prints the front."""
     experiment = _existing(args.storage, args.name)
     check_place("storage", experiment.path)
-    show_and_write(experiment, _console())
+    show_and_write(experiment, make_console())
 
 
 def merge(args: argparse.Namespace) -> None:
@@ -49,7 +49,7 @@ def merge(args: argparse.Namespace) -> None:
     if read_bytes(target.path / "experiment.json") is not None:
         raise fail("out", "a place of its own, whose files may be replaced", f"the experiment {args.out}")
     table = merged_table(experiments)
-    console = _console()
+    console = make_console()
     for field, values in recipe_differences(experiments).items():
         found = ", ".join(f"{value!r} in {label}" for label, value in values.items())
         console.print(f"recipes differ in {field}: {found}", highlight=False)
@@ -130,5 +130,6 @@ def _place_of(storage: str, name: str, field: str) -> Place:
     return place("storage", storage) / name
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """As wide as the terminal; of a fixed width where the output goes elsewhere."""
     return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)

@@ -20,6 +20,7 @@ from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, front
 from tune.page import render_page
 from tune.places import Place, read_files, write_bytes
 from tune.plot import draw_fronts
+from tune.rows import NUMBERS
 from tune.store import Experiment
 from tune.summary import Summary, summarise
 
@@ -29,11 +30,6 @@ _UNITS = {  # of front.json's keys, where the column's own name does not say it
     "p": "p_percent",
     "seconds": "total_seconds",
 }
-
-_NUMBERS = (
-    f"lambda1 lambda2 p seed epoch {ACCURACY} test_accuracy {SIZE} side_bits {BIT_SYNOPS} additions multiplications "
-    "energy_mj ann_energy_mj timesteps seconds search_epochs retrain_epochs search_seconds retrain_seconds"
-).split()
 
 
 def write_report(
@@ -83,10 +79,10 @@ def write_report(
 def complete(trials: pd.DataFrame) -> pd.DataFrame:
     """The table with numbers in all columns of numbers, NaN where there is none, also where nothing has any."""
     trials = trials.reset_index(drop=True)
-    for column in ("ended_at", *_NUMBERS):
+    for column in ("ended_at", *NUMBERS):
         if column not in trials:
             trials[column] = None
-    return trials.assign(**{column: pd.to_numeric(trials[column]) for column in _NUMBERS})
+    return trials.assign(**{column: pd.to_numeric(trials[column]) for column in NUMBERS})
 
 
 def read_genotypes(experiment: Experiment, chosen: pd.DataFrame) -> dict[int, Genotype]:

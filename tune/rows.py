@@ -46,7 +46,7 @@ COLUMNS = [
 ]
 _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
 _COUNTS = {"seed", "epoch", "model_size_bits", "side_bits", "timesteps", "search_epochs", "retrain_epochs"}
-_NUMBERS = [column for column in COLUMNS if column not in _TEXTS]
+NUMBERS = [column for column in COLUMNS if column not in _TEXTS]
 
 Row = dict[str, Any]
 
@@ -131,7 +131,7 @@ def to_table(chunks: Iterable[Sequence[Row]]) -> pd.DataFrame:
     Numbers are packed chunk by chunk, so that no more than a chunk of rows is held as Python objects. Counts are integers
     where none is missing. A row whose numbers are none costs its own trial only.
     """
-    numbers: dict[str, list[np.ndarray]] = {column: [np.empty(0)] for column in _NUMBERS}
+    numbers: dict[str, list[np.ndarray]] = {column: [np.empty(0)] for column in NUMBERS}
     texts: dict[str, list[str | None]] = {column: [] for column in COLUMNS if column in _TEXTS}
     known: dict[str, str] = {}  # one object for each of the texts that recur
     for chunk in chunks:
@@ -153,7 +153,7 @@ def to_table(chunks: Iterable[Sequence[Row]]) -> pd.DataFrame:
 
 
 def _pack(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    return {column: np.array([_number(row.get(column)) for row in rows], dtype=float) for column in _NUMBERS}
+    return {column: np.array([_number(row.get(column)) for row in rows], dtype=float) for column in NUMBERS}
 
 
 def _number(value: Any) -> float | None:
@@ -165,7 +165,7 @@ def _number(value: Any) -> float | None:
 
 def _checked(row: Row) -> Row:
     """The row, or one that says what is wrong with it."""
-    for column in _NUMBERS:
+    for column in NUMBERS:
         try:
             float(_number(row.get(column)) or 0)
         except (TypeError, OverflowError):

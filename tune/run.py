@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
-
-from rich.console import Console
 
 from litesnn.config import SearchPoint
 from litesnn.options import given_options, recipe_from
@@ -18,15 +15,13 @@ from tune.launch import Launch
 from tune.loggers import check_loggers
 from tune.places import place
 from tune.points import default_points, parse_points, trials
-from tune.reading import show_and_write
+from tune.reading import make_console, show_and_write
 from tune.reference import reference_of
 from tune.settings import Settings
 from tune.shared_data import from_arrays, load_arrays
 from tune.space import Range, Space, grid, lambda_range_from, low_discrepancy, p_range_from
 from tune.store import Experiment
 from tune.study import check_storage, make_sampler
-
-_PIPED_WIDTH = 120
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         KeyboardInterrupt: the run was interrupted; what it reached has been reported.
     """
     started = time.monotonic()
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    console = make_console()
     recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
     check_loggers(settings.log)
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))

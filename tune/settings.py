@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from litesnn.checks import LARGEST_SEED, InputError, check_choice, check_integer, check_number, fail
+from tune.halving import Halving
 from tune.space import MOST_POINTS
 
 GROUPS = {
@@ -77,19 +78,22 @@ class Settings:
 
     early_stopping: bool = _setting(True, "stopping", "stop trials that are far from the front")
     grace_period: int = _setting(
-        2,
+        Halving.grace_period,
         "stopping",
         "epochs of a phase before its first decision; the gate at the end of the search stands in any case",
         "EPOCHS",
     )
     reduction_factor: float = _setting(
-        2.0,
+        Halving.reduction_factor,
         "stopping",
         "rungs stand at this fraction of a phase and of that; of a full one at most one in so many goes on",
         "FACTOR",
     )
     noise_margin: float = _setting(
-        1.0, "stopping", "points of accuracy credited to the trial that is judged, for the noise of its seed", "PERCENT"
+        Halving.noise_margin,
+        "stopping",
+        "points of accuracy credited to the trial that is judged, for the noise of its seed",
+        "PERCENT",
     )
 
     address: str = _setting(

@@ -82,7 +82,7 @@ def test_lif_far_from_and_at_the_threshold(monkeypatch: pytest.MonkeyPatch, b: f
 def test_edge_norm(monkeypatch: pytest.MonkeyPatch, rounds: int, targets: int, width: int, with_shares: bool) -> None:
     torch.manual_seed(0)
     members = rounds * targets
-    norm = EdgeNorm(rounds, targets, width, list(reversed(range(members))), 0.1)
+    norm = EdgeNorm(rounds, targets, width, list(reversed(range(members))))
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
     x = (5 + last(6, members * width, 9, 7)).contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -102,7 +102,7 @@ def test_edge_norm(monkeypatch: pytest.MonkeyPatch, rounds: int, targets: int, w
 @built
 def test_edge_norm_of_a_channel_far_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mean a thousand times the deviation: summing squares around zero would lose every digit of the variance."""
-    norm = EdgeNorm(1, 1, 3, [0], 0.1)
+    norm = EdgeNorm(1, 1, 3, [0])
     x = (1000 + torch.randn(8, 3, 16, 16, dtype=torch.float64)).float().to(memory_format=torch.channels_last)
     (out,) = norm.spread(x, None)
     exact = x.double()
@@ -135,7 +135,7 @@ def test_equal_scores_are_kept_in_order(p: float) -> None:
 @built
 def test_equal_calls_give_equal_bits_with_two_threads() -> None:
     torch.set_num_threads(2)
-    norm, x = EdgeNorm(2, 4, 12, list(range(8)), 0.1), last(12, 96, 16, 16).requires_grad_()
+    norm, x = EdgeNorm(2, 4, 12, list(range(8))), last(12, 96, 16, 16).requires_grad_()
     shares = torch.rand(8, 1, requires_grad=True)
     first, *others = (gradients(lambda: norm.spread(x, shares), [x, shares]) for _ in range(5))
     assert all(torch.equal(a, b) for other in others for a, b in zip(sum(first, []), sum(other, []), strict=True))
