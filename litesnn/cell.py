@@ -5,8 +5,10 @@ from collections import Counter, defaultdict
 import torch
 from torch import Tensor, nn
 
+from litesnn import native
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
+from litesnn.convolution import convolve_and_spread
 from litesnn.edge_norm import EdgeNorm
 from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
@@ -58,7 +60,12 @@ class EdgeConvs(nn.Module):
 
     def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> list[tuple[int, Tensor]]:
         """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3)."""
-        return list(zip(self.targets, self.norm.spread(self.conv(x, bit_shares), op_shares), strict=True))
+        if self.norm.training and native.usable(x, self.norm.weight, op_shares):
+            weight = self.conv.compressed_weight(bit_shares)
+            spread = convolve_and_spread(x, weight, self.conv.stride, self.norm, op_shares)
+        else:
+            spread = self.norm.spread(self.conv(x, bit_shares), op_shares)
+        return list(zip(self.targets, spread, strict=True))
 
 
 class Cell(nn.Module):

@@ -5,11 +5,11 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from litesnn import native
+from litesnn.convolution import convolve
 from litesnn.prune import keep_largest, kept_count
 from litesnn.quantize import STEP_PER_STD, layer_std, levels
 
@@ -113,15 +113,25 @@ class CompConv(nn.Module):
         stride: stride in both directions; the padding keeps H and W at stride 1.
         bits: candidate bit-widths.
         p: percent pruned of each layer.
+        spikes: whether the inputs are all 0 or 1.
     """
 
     only_share: Tensor
 
     def __init__(
-        self, convs: int, in_channels: int, out_channels: int, kernel: int, stride: int, bits: tuple[int, ...], p: float
+        self,
+        convs: int,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int,
+        bits: tuple[int, ...],
+        p: float,
+        *,
+        spikes: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.bits, self.p = kernel, stride, bits, p
+        self.kernel, self.stride, self.bits, self.p, self.spikes = kernel, stride, bits, p, spikes
         shape = (convs, out_channels, in_channels, kernel, kernel)
         fan_in = in_channels * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
@@ -146,6 +156,4 @@ class CompConv(nn.Module):
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""
-        weight = self.compressed_weight(bit_shares)
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, weight, stride=self.stride, padding=self.kernel // 2)
+        return convolve(x, self.compressed_weight(bit_shares), self.stride, spikes=self.spikes)

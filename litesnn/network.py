@@ -77,7 +77,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
-        self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p)
+        self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p, spikes=False)
         self.stem_norm = nn.BatchNorm2d(channels)
         members = candidates(recipe.nodes, genotype)
         shapes = cell_shapes(recipe, channels)

@@ -15,6 +15,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from torch import Tensor
 from litesnn.checks import InputError
 from litesnn.files import write_atomically
 
-_SOURCE = Path(__file__).with_name("kernels.c")
+_SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 # No -ffast-math: linked into a library it would change how the whole process treats denormal numbers.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
-_SECONDS = 60  # more than any compiler needs for one short file
+_SECONDS = 60  # more than any compiler needs for a few short files
 
 
 @functools.cache
@@ -69,6 +70,32 @@ def call(kernel: str, *arguments: Argument) -> None:
     getattr(library, kernel)(*map(_converted, arguments), ctypes.c_long(torch.get_num_threads()))
 
 
+def workspace(sizer: str, *sizes: int) -> Tensor:
+    """Memory for a kernel to work in, single precision and uninitialised; the next call in this thread gets it again.
+
+    Args:
+        sizer: the function of the library that says how many numbers the kernel needs.
+        sizes: its arguments but the last, the number of threads.
+    """
+    library = kernels()
+    assert library is not None
+    count = getattr(library, sizer)
+    count.restype = ctypes.c_long
+    return kept_memory(sizer, count(*map(ctypes.c_long, (*sizes, torch.get_num_threads()))))
+
+
+_memory = threading.local()
+
+
+def kept_memory(name: str, count: int) -> Tensor:
+    """``count`` uninitialised numbers; the next call with this name in this thread gets the same memory."""
+    found: Tensor | None = getattr(_memory, name, None)
+    if found is None or len(found) < count:
+        found = torch.empty(count)
+        setattr(_memory, name, found)
+    return found
+
+
 def _converted(argument: Argument) -> object:
     if isinstance(argument, int):
         return ctypes.c_long(argument)
@@ -85,7 +112,12 @@ def _address(tensor: Tensor | None) -> int | None:
 
 def _library(compiler: list[str]) -> Path:
     version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout
-    parts = [_SOURCE.read_bytes(), " ".join((*compiler, *_FLAGS)).encode(), version, _processor().encode()]
+    parts = [
+        *(source.read_bytes() for source in _SOURCES),
+        " ".join((*compiler, *_FLAGS)).encode(),
+        version,
+        _processor().encode(),
+    ]
     name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "litesnn" / "native" / f"{name}.so"
@@ -101,5 +133,6 @@ def _processor() -> str:
 
 
 def _compile(compiler: list[str], target: Path) -> None:
-    command = [*compiler, *_FLAGS, str(_SOURCE), "-o", str(target), "-lm"]
+    files = [str(source) for source in _SOURCES if source.suffix == ".c"]
+    command = [*compiler, *_FLAGS, *files, "-o", str(target), "-lm"]
     subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True)

@@ -5,7 +5,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,45 +13,15 @@ from torch import Tensor
 
 from litesnn import native
 from litesnn.compconv import CompConv
-from litesnn.edge_norm import EdgeNorm
 from litesnn.neuron import lif, lif_of_sum
 from litesnn.prune import prune_mask
+from tests.litesnn.kernels import built, compare
 
 NEURON = 0.4, 0.5, 3.0
-built = pytest.mark.skipif(native.kernels() is None, reason="no C compiler: the plain path is all there is")
 
 
 def last(*shape: int) -> Tensor:
     return torch.randn(shape).to(memory_format=torch.channels_last)
-
-
-def gradients(
-    function: Callable[[], Tensor | Sequence[Tensor]], leaves: Sequence[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Outputs of ``function``, and the gradients of a random weighting of them."""
-    outputs = function()
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    generator = torch.Generator().manual_seed(7)
-    loss = sum((o * torch.randn(o.shape, generator=generator)).sum() for o in outputs)
-    assert isinstance(loss, Tensor)
-    return outputs, list(torch.autograd.grad(loss, leaves))
-
-
-def plainly(monkeypatch: pytest.MonkeyPatch, function: Callable[[], object]) -> object:
-    with monkeypatch.context() as patch:
-        patch.setattr(native, "kernels", lambda: None)
-        return function()
-
-
-def compare(
-    monkeypatch: pytest.MonkeyPatch, function: Callable[[], Tensor | Sequence[Tensor]], leaves: Sequence[Tensor]
-) -> None:
-    values, grads = gradients(function, leaves)
-    expected_values, expected_grads = plainly(monkeypatch, lambda: gradients(function, leaves))  # type: ignore[misc]
-    for got, expected in zip([*values, *grads], [*expected_values, *expected_grads], strict=True):
-        assert got.shape == expected.shape
-        scale = expected.abs().max().clamp_min(1e-3)
-        assert (got - expected).abs().max() <= 2e-5 * scale
 
 
 @built
@@ -77,40 +46,6 @@ def test_lif_far_from_and_at_the_threshold(monkeypatch: pytest.MonkeyPatch, b: f
 
 
 @built
-@pytest.mark.parametrize(("rounds", "targets", "width"), [(1, 1, 1), (2, 4, 12), (3, 2, 5), (1, 3, 16)])
-@pytest.mark.parametrize("with_shares", [False, True])
-def test_edge_norm(monkeypatch: pytest.MonkeyPatch, rounds: int, targets: int, width: int, with_shares: bool) -> None:
-    torch.manual_seed(0)
-    members = rounds * targets
-    norm = EdgeNorm(rounds, targets, width, list(reversed(range(members))))
-    torch.nn.init.normal_(norm.weight)
-    torch.nn.init.normal_(norm.bias)
-    x = (5 + last(6, members * width, 9, 7)).contiguous(memory_format=torch.channels_last).requires_grad_()
-    shares = torch.rand(members, 1, requires_grad=True) if with_shares else None
-    leaves = [x, norm.weight, norm.bias] + ([] if shares is None else [shares])
-    start = {name: value.clone() for name, value in norm.state_dict().items()}
-
-    def run() -> tuple[Tensor, ...]:
-        norm.load_state_dict(start)
-        spread: tuple[Tensor, ...] = norm.spread(x, shares)
-        return *spread, norm.running_mean.clone(), norm.running_var.clone()
-
-    compare(monkeypatch, run, leaves)
-    assert not torch.equal(norm.running_mean, start["running_mean"])
-
-
-@built
-def test_edge_norm_of_a_channel_far_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mean a thousand times the deviation: summing squares around zero would lose every digit of the variance."""
-    norm = EdgeNorm(1, 1, 3, [0])
-    x = (1000 + torch.randn(8, 3, 16, 16, dtype=torch.float64)).float().to(memory_format=torch.channels_last)
-    (out,) = norm.spread(x, None)
-    exact = x.double()
-    exact = (exact - exact.mean((0, 2, 3), keepdim=True)) / exact.std((0, 2, 3), unbiased=False, keepdim=True)
-    assert (out - exact).abs().max() < 1e-3
-
-
-@built
 @pytest.mark.parametrize("p", [0.0, 35.0, 80.0, 99.9])
 @pytest.mark.parametrize(("shape", "kernel"), [((1, 1, 1), 1), ((2, 3, 5), 3), ((8, 24, 48), 3), ((1, 12, 100), 1)])
 def test_compressed_weight(monkeypatch: pytest.MonkeyPatch, p: float, shape: tuple[int, int, int], kernel: int) -> None:
@@ -130,15 +65,6 @@ def test_equal_scores_are_kept_in_order(p: float) -> None:
         conv.scores.copy_(torch.randint(-2, 3, conv.scores.shape).float())
     kept = conv.compressed_weight(None) != 0
     assert torch.equal(kept, prune_mask(conv.scores, p, start_dim=1).flatten(0, 1).bool())
-
-
-@built
-def test_equal_calls_give_equal_bits_with_two_threads() -> None:
-    torch.set_num_threads(2)
-    norm, x = EdgeNorm(2, 4, 12, list(range(8))), last(12, 96, 16, 16).requires_grad_()
-    shares = torch.rand(8, 1, requires_grad=True)
-    first, *others = (gradients(lambda: norm.spread(x, shares), [x, shares]) for _ in range(5))
-    assert all(torch.equal(a, b) for other in others for a, b in zip(sum(first, []), sum(other, []), strict=True))
 
 
 def test_other_precisions_take_the_plain_path() -> None:
@@ -204,7 +130,7 @@ def test_compiled_once_and_found_again(tmp_path: Path) -> None:
 
 @built
 def test_the_source_compiles_without_a_warning(tmp_path: Path) -> None:
-    source = Path(native.__file__).with_name("kernels.c")
+    sources = map(str, Path(native.__file__).parent.glob("*.c"))
     command = [shutil.which("cc") or "", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-Wall", "-Wextra"]
-    done = subprocess.run([*command, "-Werror", str(source), "-o", str(tmp_path / "k.so"), "-lm"], capture_output=True)
+    done = subprocess.run([*command, "-Werror", *sources, "-o", str(tmp_path / "k.so"), "-lm"], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,176 @@
+"""Convolutions of spikes, alone and with the batch norm behind them; on a CPU the 3 x 3 ones by Winograd's algorithm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from litesnn import native
+from litesnn.edge_norm import MOMENTUM, EdgeNorm
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int, *, spikes: bool) -> Tensor:
+    """Convolution with a border of zeros that keeps H and W at stride 1.
+
+    Args:
+        x: ``[N, inputs, H, W]``.
+        weight: ``[outputs, inputs, K, K]``, K odd.
+        stride: in both directions.
+        spikes: whether ``x`` holds nothing but 0 and 1; the backward pass then takes it from bytes.
+
+    Returns:
+        ``[N, outputs, ceil(H / stride), ceil(W / stride)]``.
+    """
+    out: Tensor = _Convolution.apply(_channels_last(x), _channels_last(weight), stride, spikes)
+    return out
+
+
+def convolve_and_spread(
+    x: Tensor, weight: Tensor, stride: int, norm: EdgeNorm, op_shares: Tensor | None
+) -> tuple[Tensor, ...]:
+    """``norm.spread(convolve(x, weight, stride, spikes=True), op_shares)`` in training, by the kernels alone; see both."""
+    shares = None if op_shares is None else op_shares.contiguous()
+    spread: tuple[Tensor, ...] = _ConvolutionAndNorm.apply(
+        _channels_last(x), _channels_last(weight), norm.weight, norm.bias, shares, norm, stride
+    )
+    return spread
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, spikes: bool) -> Tensor:
+        kept = None
+        if ctx.needs_input_grad[1]:
+            kept = x.to(torch.uint8) if spikes else x
+        ctx.save_for_backward(kept, weight)
+        ctx.stride, ctx.shape = stride, x.shape
+        if not _native(weight, stride) or not native.usable(x, weight):
+            return torch.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+        images, inputs, height, width = x.shape
+        out = torch.empty(_out_shape(x.shape, weight, stride), memory_format=torch.channels_last)
+        _forward(x, weight, stride, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        kept, weight = ctx.saved_tensors
+        grad, needs = _channels_last(grad), ctx.needs_input_grad[:2]
+        if not _native(weight, ctx.stride) or not native.usable(grad, weight):
+            return *_library_backward(grad, kept, weight, ctx.shape, ctx.stride, needs), None, None
+        layer, results, scratch = _backward_arguments(kept, weight, ctx.shape, ctx.stride, needs)
+        native.call("convolve_backward", *layer, grad, *results, scratch)
+        return *results, None, None
+
+
+class _ConvolutionAndNorm(torch.autograd.Function):
+    """Training by the kernels. What lies between convolution and norm is never kept.
+
+    The backward pass needs the normalised values; they are kept in half precision. They are bounded by the root of the
+    number of rows, and only the term that corrects the gradient for the variance reads them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        shares: Tensor | None,
+        norm: EdgeNorm,
+        stride: int,
+    ) -> tuple[Tensor, ...]:
+        batch, channels, height, width = _out_shape(x.shape, weight, stride)
+        rows = batch * height * width
+        if rows == 1:
+            raise ValueError("expected more than 1 value per channel in training")  # as torch's own batch norm
+        if _native(weight, stride):
+            between = native.kept_memory("between", rows * channels)
+            _forward(x, weight, stride, between)
+        else:
+            between = torch.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+        outputs = tuple(
+            torch.empty((batch, norm.width, height, width), memory_format=torch.channels_last)
+            for _ in range(norm.targets)
+        )
+        inverse_std = torch.empty_like(gamma)
+        normal = torch.empty(rows, channels, dtype=torch.float16) if any(ctx.needs_input_grad) else None
+        sizes = rows, norm.rounds, norm.targets, norm.width
+        layer = *sizes, between, gamma, beta, shares, norm.places, norm.eps, MOMENTUM
+        native.call("norm_forward", *layer, norm.running_mean, norm.running_var, inverse_std, normal, outputs)
+        kept = x.to(torch.uint8) if ctx.needs_input_grad[1] else None
+        ctx.save_for_backward(kept, weight, normal, gamma, beta, shares, norm.places, inverse_std)
+        ctx.sizes, ctx.shape, ctx.stride = sizes, x.shape, stride
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        kept, weight, normal, gamma, beta, shares, places, inverse_std = ctx.saved_tensors
+        rows, rounds, targets, width = ctx.sizes
+        arriving = [_channels_last(grad) for grad in grads]
+        of_gamma, of_beta = torch.empty_like(gamma), torch.empty_like(beta)
+        of_shares = None if shares is None else torch.zeros_like(shares)
+        factors = torch.empty(3, len(gamma)).unbind()
+        layer = *ctx.sizes, normal, gamma, beta, shares, places, inverse_std
+        native.call("norm_backward", *layer, arriving, *factors, of_gamma, of_beta, of_shares)
+        needs = ctx.needs_input_grad[:2]
+        if _native(weight, ctx.stride):
+            convolution, results, scratch = _backward_arguments(kept, weight, ctx.shape, ctx.stride, needs)
+            norm = rounds, targets, normal, arriving, *factors
+            native.call("convolve_norm_backward", *convolution, *norm, *results, scratch)
+        else:
+            grad = torch.empty(_out_shape(ctx.shape, weight, ctx.stride), memory_format=torch.channels_last)
+            native.call("norm_input_grad", 0, rows, rounds, targets, width, normal, arriving, *factors, grad)
+            results = _library_backward(grad, kept, weight, ctx.shape, ctx.stride, needs)
+        return *results, of_gamma, of_beta, of_shares, None, None
+
+
+def _native(weight: Tensor, stride: int) -> bool:
+    return weight.shape[-1] == 3 and stride in (1, 2)
+
+
+def _out_shape(shape: torch.Size, weight: Tensor, stride: int) -> tuple[int, int, int, int]:
+    images, _, height, width = shape
+    return images, len(weight), -(-height // stride), -(-width // stride)
+
+
+def _sizes(shape: torch.Size, weight: Tensor, stride: int) -> tuple[int, int, int, int, int, int]:
+    images, inputs, height, width = shape
+    return images, height, width, inputs, len(weight), stride
+
+
+def _forward(x: Tensor, weight: Tensor, stride: int, out: Tensor) -> None:
+    sizes = _sizes(x.shape, weight, stride)
+    native.call("convolve_forward", *sizes, x, weight, out, native.workspace("forward_scratch", *sizes))
+
+
+def _backward_arguments(
+    kept: Tensor | None, weight: Tensor, shape: torch.Size, stride: int, needs: tuple[bool, bool]
+) -> tuple[tuple[Any, ...], list[Tensor | None], Tensor]:
+    """What describes the layer, where the gradients of x and weight go, and memory to work in."""
+    sizes = _sizes(shape, weight, stride)
+    of_x = torch.empty(shape, memory_format=torch.channels_last) if needs[0] else None
+    of_weight = torch.empty_like(weight) if needs[1] else None
+    narrow = int(kept is not None and kept.dtype == torch.uint8)
+    return (*sizes, narrow, kept, weight), [of_x, of_weight], native.workspace("backward_scratch", *sizes)
+
+
+def _library_backward(
+    grad: Tensor, kept: Tensor | None, weight: Tensor, shape: torch.Size, stride: int, needs: tuple[bool, bool]
+) -> list[Tensor | None]:
+    x = grad.new_empty(shape) if kept is None else kept.to(grad.dtype)
+    padding, strides = [weight.shape[-1] // 2] * 2, [stride] * 2
+    wanted = [*needs, False]
+    results: list[Tensor | None] = list(
+        torch.ops.aten.convolution_backward(grad, x, weight, None, strides, padding, [1, 1], False, [0, 0], 1, wanted)
+    )
+    return results[:2]

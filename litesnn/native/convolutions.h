@@ -1,0 +1,31 @@
+/* The parts of a convolution, of stride 1 in winograd.c and of stride 2 in strided.c, and of the batch norm behind it.
+
+   Scratch, in floats: for the weights planes * inputs * padded(outputs), backwards planes * outputs * padded(inputs); for
+   the sums the former; per thread, to apply them, the transforms of a chunk of tiles before and after the product;
+   to accumulate them, the transforms of a chunk of both factors. */
+
+#ifndef LITESNN_CONVOLUTIONS_H
+#define LITESNN_CONVOLUTIONS_H
+
+#include "products.h"
+
+void winograd_weights(long inputs, long outputs, const float *w, int backwards, float *u, long threads);
+void winograd_apply(Shape shape, long from, long to, long chunk, const float *x, const float *u, float *y,
+                    float *scratch, long threads);
+void winograd_accumulate(Shape shape, int narrow, long chunk, const void *x, const float *g, int new, float *u,
+                         float *scratch, long threads);
+void winograd_weight_grad(long inputs, long outputs, const float *u, float *grad_w, long threads);
+
+void strided_weights(long inputs, long outputs, const float *w, int backwards, float *u, long threads);
+void strided_apply(Shape shape, long chunk, const float *x, const float *u, float *y, float *scratch, long threads);
+void strided_input_grad(Shape shape, long chunk, const float *g, const float *u, float *y, float *scratch,
+                        long threads);
+void strided_accumulate(Shape shape, int narrow, long chunk, const void *x, const float *g, int new, float *u,
+                        float *scratch, long threads);
+void strided_weight_grad(long inputs, long outputs, const float *u, float *grad_w, long threads);
+
+void norm_input_grad(long from, long to, long rounds, long targets, long width, const half *normal,
+                     const float **grad_out, const float *by_grad, const float *by_normal, const float *add,
+                     float *grad_x, long threads);
+
+#endif

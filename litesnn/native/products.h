@@ -1,0 +1,91 @@
+/* What Winograd's convolutions share: tiles of an image, and products of small matrices that lie in the cache. */
+
+#ifndef LITESNN_PRODUCTS_H
+#define LITESNN_PRODUCTS_H
+
+#include "lanes.h"
+
+#define BLOCK 3 /* vectors of columns that a product works on at once */
+#define ROWS 8  /* rows of the left matrix that it works on at once */
+
+/* A convolution: its images, the height and width of its inputs, their channels and those of its outputs. */
+typedef struct {
+    long images, height, width, inputs, outputs;
+} Shape;
+
+/* Images channels last, of floats or, if narrow, of bytes. */
+typedef struct {
+    long height, width, channels;
+    const void *data;
+    int narrow;
+} Images;
+
+/* LANES channels from c on of one place; 0 outside of the image. */
+static inline vec value_at(Images of, long image, long row, long column, long c) {
+    if (row < 0 || row >= of.height || column < 0 || column >= of.width) return (vec){0};
+    long index = ((image * of.height + row) * of.width + column) * of.channels + c;
+    return of.narrow ? load_bytes((const uint8_t *)of.data + index, of.channels - c)
+                     : load((const float *)of.data + index, of.channels - c);
+}
+
+/* Tiles of 4 x 4 outputs of an image. */
+typedef struct {
+    long down, across;
+} Grid;
+
+static inline Grid grid_of(long height, long width) { return (Grid){(height + 3) / 4, (width + 3) / 4}; }
+
+/* Place of a tile: its image and the row and column of its first output. */
+static inline void find(Grid grid, long tile, long *image, long *top, long *left) {
+    *image = tile / (grid.down * grid.across);
+    *top = tile / grid.across % grid.down * 4;
+    *left = tile % grid.across * 4;
+}
+
+/* Floats between two points of a chunk's transforms: not a multiple of a page, or all points fall on one cache set. */
+static inline long plane_of(long tiles, long wide) { return tiles * wide + LANES; }
+
+/* c[row][vectors] (+)= sum_k a[row, k] b[k][vectors], for up to ROWS rows and BLOCK vectors; both numbers are constants
+   where this is called, so that the sums stay in registers. */
+static inline __attribute__((always_inline)) void product(long rows, long vectors, long depth, const float *a,
+                                                          long row_step, long k_step, const float *b, long b_step,
+                                                          float *c, long c_step, int add) {
+    vec sum[ROWS][BLOCK];
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < vectors; j++) sum[i][j] = add ? *(vec *)(c + i * c_step + j * LANES) : (vec){0};
+    for (long k = 0; k < depth; k++) {
+        vec right[BLOCK];
+        for (long j = 0; j < vectors; j++) right[j] = *(const vec *)(b + k * b_step + j * LANES);
+        for (long i = 0; i < rows; i++) {
+            float left = a[i * row_step + k * k_step];
+            for (long j = 0; j < vectors; j++) sum[i][j] += left * right[j];
+        }
+    }
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < vectors; j++) *(vec *)(c + i * c_step + j * LANES) = sum[i][j];
+}
+
+/* The same for any number of rows and up to BLOCK vectors. */
+static inline __attribute__((always_inline)) void strip(long rows, long vectors, long depth, const float *a,
+                                                        long row_step, long k_step, const float *b, long b_step,
+                                                        float *c, long c_step, int add) {
+    long row = 0;
+    for (; row + ROWS <= rows; row += ROWS)
+        product(ROWS, vectors, depth, a + row * row_step, row_step, k_step, b, b_step, c + row * c_step, c_step, add);
+    for (; row + 4 <= rows; row += 4)
+        product(4, vectors, depth, a + row * row_step, row_step, k_step, b, b_step, c + row * c_step, c_step, add);
+    for (; row < rows; row++)
+        product(1, vectors, depth, a + row * row_step, row_step, k_step, b, b_step, c + row * c_step, c_step, add);
+}
+
+static inline void multiply(long rows, long vectors, long depth, const float *a, long row_step, long k_step,
+                            const float *b, long b_step, float *c, long c_step, int add) {
+    if (vectors == 3)
+        strip(rows, 3, depth, a, row_step, k_step, b, b_step, c, c_step, add);
+    else if (vectors == 2)
+        strip(rows, 2, depth, a, row_step, k_step, b, b_step, c, c_step, add);
+    else
+        strip(rows, 1, depth, a, row_step, k_step, b, b_step, c, c_step, add);
+}
+
+#endif
