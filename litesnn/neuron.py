@@ -69,45 +69,41 @@ class _Lif(torch.autograd.Function):
 
 
 class _NativeLif(torch.autograd.Function):
-    """LIF on a weighted sum of inputs by the kernels of ``litesnn.native``: one pass over memory each way."""
+    """LIF on a weighted sum of inputs by the kernels of ``litesnn.native``: one pass over memory each way.
+
+    Keeps the summed current, and in bytes the inputs that have a share: those are spikes.
+    """
 
     @staticmethod
     def forward(ctx: Any, timesteps: int, constants: tuple[float, float, float], count: int, *terms: Any) -> Tensor:
         inputs, shares = terms[:count], terms[count:]
         assert all(x.shape == inputs[0].shape for x in inputs) and inputs[0].numel() % timesteps == 0
-        membrane, spikes = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
+        spikes = torch.empty_like(inputs[0])
+        current = None
+        if any(ctx.needs_input_grad) and (count > 1 or shares[0] is not None):
+            current = torch.empty_like(spikes)
         tau, v_threshold, _ = constants
-        sizes = timesteps, membrane.numel() // timesteps, count
-        native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), membrane, spikes)
+        sizes = timesteps, spikes.numel() // timesteps, count
+        native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), current, spikes)
         ctx.sizes, ctx.constants = sizes, constants
-        shared = [x if share is not None else None for x, share in zip(inputs, shares, strict=True)]
-        ctx.save_for_backward(membrane, *shared, *shares)
+        shared = [x.to(torch.uint8) if share is not None else None for x, share in zip(inputs, shares, strict=True)]
+        ctx.save_for_backward(inputs[0] if current is None else current, *shared, *shares)
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, ...]:
-        membrane, *terms = ctx.saved_tensors
+        current, *terms = ctx.saved_tensors
         count = len(terms) // 2
         inputs, shares = terms[:count], terms[count:]
-        if grad_spikes.stride() != membrane.stride():
-            grad_spikes = torch.empty_like(membrane).copy_(grad_spikes)
-        grad = torch.empty_like(membrane)
-        grad_inputs = [None if x is None else torch.empty_like(x) for x in inputs]
+        if grad_spikes.stride() != current.stride():
+            grad_spikes = torch.empty_like(current).copy_(grad_spikes)
+        grad = torch.empty_like(current)
+        grad_inputs = [None if x is None else torch.empty_like(grad) for x in inputs]
         grad_shares = [None if share is None else torch.empty_like(share) for share in shares]
-        constants = [float(constant) for constant in ctx.constants]
-        native.call(
-            "lif_backward",
-            *ctx.sizes,
-            inputs,
-            shares,
-            *constants,
-            membrane,
-            grad_spikes,
-            grad,
-            grad_inputs,
-            grad_shares,
-        )
+        neuron = [float(constant) for constant in ctx.constants]
+        gradients = grad, grad_inputs, grad_shares
+        native.call("lif_backward", *ctx.sizes, inputs, shares, *neuron, current, grad_spikes, *gradients)
         return None, None, None, *(grad if g is None else g for g in grad_inputs), *grad_shares
 
 
@@ -135,7 +131,7 @@ def lif_of_sum(
     """``lif`` of the weighted sum of what arrives at a node (Eq. 2, 3).
 
     Args:
-        inputs: one or more of ``[T*B, C, H, W]``, time slowest.
+        inputs: one or more of ``[T*B, C, H, W]``, time slowest; those with a share are spikes, 0 or 1.
         shares: the weight of each input, a scalar tensor; None for 1.
         timesteps: T.
         neuron: tau, V_th and b, see ``lif``.

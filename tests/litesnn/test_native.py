@@ -31,10 +31,21 @@ def last(*shape: int) -> Tensor:
 def test_lif_of_sum(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], timesteps: int, threads: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    inputs = [last(timesteps * shape[0], *shape[1:]).requires_grad_() for _ in range(3)]
-    shares = [None, torch.tensor(0.3, requires_grad=True), torch.tensor(0.8, requires_grad=True)]
+    currents = [last(timesteps * shape[0], *shape[1:]) for _ in range(4)]
+    inputs = [currents[0], currents[1], *((current > 0).float() for current in currents[2:])]  # with a share: spikes
+    for each in inputs:
+        each.requires_grad_()
+    shares = [None, None, torch.tensor(0.3, requires_grad=True), torch.tensor(0.8, requires_grad=True)]
     leaves = [*inputs, *(s for s in shares if s is not None)]
     compare(monkeypatch, lambda: lif_of_sum(inputs, shares, timesteps, NEURON), leaves)
+
+
+@built
+@pytest.mark.parametrize("length", [1 << 21, (1 << 21) + 3])
+def test_lif_of_more_than_the_cache_holds(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    """Written past the cache where the place is aligned, which an odd length makes it only at the first timestep."""
+    current = torch.randn(4, length).requires_grad_()
+    compare(monkeypatch, lambda: lif(current), [current])
 
 
 @built
