@@ -2,7 +2,7 @@
 
 The genotype is drawn by seed: eight cells of four nodes, bits of every width, p = 80. An iteration is ``Retrain.step``
 on random data of CIFAR's shape, without the auxiliary head. The naive side is that of ``benchmarks.naive``; see
-``benchmarks.search_step`` for what both sides share.
+``benchmarks.search_step`` for what the sides share.
 
     python -m benchmarks.retrain_step --repeats 5
 """
@@ -18,7 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.naive import NaiveNetwork
-from benchmarks.sides import Step, command, measure, parser, random_data
+from benchmarks.record import command
+from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
+from benchmarks.work import retrain_work
+from litesnn.checks import check_integer
 from litesnn.config import Recipe
 from litesnn.genotype import PRIMITIVES, Genotype
 from litesnn.retraining import Retrain
@@ -49,7 +52,7 @@ class NaiveRetrain(Retrain):
         return loss.detach()
 
 
-def drawn_genotype(recipe: Recipe) -> Genotype:
+def drawn_genotype(recipe: Recipe, p: float = P) -> Genotype:
     """A genotype for the recipe with its largest T, the same at every call."""
     draw = random.Random(0)
     nodes = []
@@ -57,17 +60,29 @@ def drawn_genotype(recipe: Recipe) -> Genotype:
         sources = sorted(draw.sample(range(node + 2), 2))
         nodes.append(tuple((source, draw.choice(PRIMITIVES)) for source in sources))
     bits = tuple(draw.choice(recipe.bit_widths) for _ in range(recipe.cells))
-    return Genotype(nodes=tuple(nodes), bits=bits, timesteps=recipe.timesteps, p=P)
+    return Genotype(nodes=tuple(nodes), bits=bits, timesteps=recipe.timesteps, p=p)
 
 
-def make_step(side: str, recipe: Recipe) -> Step:
-    """Both sides start from the same values and see the same batch of ``retrain_batch`` samples."""
+def _step(kind: type[Retrain], recipe: Recipe) -> Step:
+    """Every side starts from the same values and sees the same batch of ``retrain_batch`` samples."""
     dataset = random_data(recipe, recipe.retrain_batch)
-    kind = {"fused": Retrain, "naive": NaiveRetrain}[side]
     retrain = kind(drawn_genotype(recipe), recipe, dataset, seed=0, device=torch.device("cpu"))
     retrain.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: retrain.step(x, labels)
+
+
+def fused_step(recipe: Recipe) -> Step:
+    """The step as ``litesnn`` does it."""
+    return _step(Retrain, recipe)
+
+
+def naive_step(recipe: Recipe) -> Step:
+    """The step as research code does it."""
+    return _step(NaiveRetrain, recipe)
+
+
+SIDES = (Side(name="fused", build=fused_step), Side(name=NAIVE, build=naive_step))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
+        check_integer("array", options.array, minimum=1)
         recipe = Recipe.preset(
             "cifar10",
             retrain_batch=options.batch,
@@ -94,9 +110,10 @@ def main(arguments: list[str] | None = None) -> int:
             "bits": " ".join(map(str, genotype.bits)),
             "nodes": str(genotype.nodes),
         }
-        return measure("retrain_step", make_step, recipe, options.repeats, settings)
+        work = retrain_work(recipe, genotype)
+        return measure("retrain_step", SIDES, recipe, work, options.repeats, settings, options.array << 20)
 
-    return command(options, run)
+    return command(options, run, report)
 
 
 if __name__ == "__main__":

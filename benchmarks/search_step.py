@@ -4,7 +4,7 @@ An iteration is ``Search.step``: both forward and backward passes and every opti
 shape. The naive side executes the same network with the same parameters (see ``benchmarks.naive``), and its two passes
 are written plainly: every gradient in both, torch's default optimizers. Its batch norm is torch's own kernel, so that
 the ratio does not profit from a slow formula; the fused side has the kernels of ``litesnn.native`` where there is a C
-compiler. Both reuse freed memory alike.
+compiler. All reuse freed memory alike. Shares of the machine's limits: see ``benchmarks.sides`` and ``benchmarks.work``.
 
     python -m benchmarks.search_step --repeats 5
 """
@@ -18,7 +18,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.naive import NaiveNetwork
-from benchmarks.sides import Step, command, measure, parser, random_data
+from benchmarks.record import command
+from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
+from benchmarks.work import search_work
+from litesnn.checks import check_integer
 from litesnn.config import Recipe, SearchPoint
 from litesnn.joint_search import Search
 from litesnn.objective import search_loss
@@ -58,14 +61,26 @@ class NaiveSearch(Search):
         return search_loss(output.logits, labels, shares.timesteps, cost, self.point, self.recipe)
 
 
-def make_step(side: str, recipe: Recipe) -> Step:
-    """Both sides start from the same values and see the same batch of ``search_batch`` samples."""
+def _step(kind: type[Search], recipe: Recipe) -> Step:
+    """Every side starts from the same values and sees the same batch of ``search_batch`` samples."""
     dataset = random_data(recipe, recipe.search_batch)
-    kind = {"fused": Search, "naive": NaiveSearch}[side]
     search = kind(SearchPoint.named(POINT), recipe, dataset, seed=0, device=torch.device("cpu"))
     search.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: search.step(x, labels, x, labels)
+
+
+def fused_step(recipe: Recipe) -> Step:
+    """The step as ``litesnn`` does it."""
+    return _step(Search, recipe)
+
+
+def naive_step(recipe: Recipe) -> Step:
+    """The step as research code does it."""
+    return _step(NaiveSearch, recipe)
+
+
+SIDES = (Side(name="fused", build=fused_step), Side(name=NAIVE, build=naive_step))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
+        check_integer("array", options.array, minimum=1)
         recipe = Recipe.preset(
             "cifar10",
             search_batch=options.batch,
@@ -90,9 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
             "nodes": recipe.nodes,
             "point": POINT,
         }
-        return measure("search_step", make_step, recipe, options.repeats, settings)
+        work = search_work(recipe, SearchPoint.named(POINT).p)
+        return measure("search_step", SIDES, recipe, work, options.repeats, settings, options.array << 20)
 
-    return command(options, run)
+    return command(options, run, report)
 
 
 if __name__ == "__main__":

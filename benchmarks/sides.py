@@ -1,43 +1,56 @@
-"""Two executions of the same training step against each other: fused as ``litesnn`` does it, and naive.
+"""Several executions of the same training step against each other, and against what the machine can do.
 
-Each side has a process of its own, so that neither works in a heap that the other has cut up; they take turns, so that
-a slow spell of the machine hits both.
+Each side has a process of its own, so that none works in a heap that another has cut up; they take turns, so that a slow
+spell of the machine hits all. The machine's limits are measured in the same run, before the first turn and after the
+last, in a further process; the better of the two counts. Two figures of memory are kept: the process' peak, Python and
+torch included, and the step's own, its peak less what was resident before the first step.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import statistics
-import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks import machine
-from litesnn.checks import InputError, check_integer
+from benchmarks.limits import DTYPES, bandwidth, conv_rates, conv_seconds
+from benchmarks.record import begin, heading, own_process, progress, spread, table
+from benchmarks.record import parser as record_parser
+from benchmarks.work import Work
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
 from litesnn.device import prepare_cpu
-from litesnn.files import write_text
 
-SIDES = ("fused", "naive")
-BUSY = 1.5
-"""Load average above which other programs are likely to disturb the measurement."""
+NAIVE = "naive"
+"""The side that ratios are taken to; there must be one of this name."""
+LIMIT_REPEATS = 5
 
 Step = Callable[[], Tensor]
 """One iteration on a batch that stays the same; returns the loss."""
 
-MakeStep = Callable[[str, Recipe], Step]
-"""Builds the step of a side, ``fused`` or ``naive``; a function of a module, since it goes to another process."""
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One way to execute a step.
+
+    Args:
+        name: ``naive``, ``fused``, …
+        build: makes the step from a recipe; a function of a module, since it goes to another process.
+        dtype: of its convolutions, a key of ``DTYPES``: which of the machine's rates it is held against.
+    """
+
+    name: str
+    build: Callable[[Recipe], Step]
+    dtype: str = "fp32"
+
+    def __post_init__(self) -> None:
+        assert self.dtype in DTYPES
 
 
 def random_data(recipe: Recipe, count: int) -> Dataset:
@@ -49,17 +62,21 @@ def random_data(recipe: Recipe, count: int) -> Dataset:
 
 
 _step: Step | None = None  # of a worker process
+_resident = 0.0
+_built = 0.0
 
 
-def _prepare(make_step: MakeStep, side: str, recipe: Recipe, threads: int) -> None:
-    """Runs in the worker process of one side."""
-    global _step
+def prepare(build: Callable[[Recipe], Step], recipe: Recipe, threads: int) -> None:
+    """Runs in the process of one side: builds its step and notes the memory that is resident before the first."""
+    global _step, _resident, _built
     prepare_cpu(threads)
-    _step = make_step(side, recipe)
+    _step = build(recipe)
+    _built = machine.peak_memory_mib()
+    _resident = machine.begin_peak()
 
 
-def _timed() -> tuple[float, float]:
-    """Runs in a worker: seconds of one iteration and the process' peak memory in MiB, Python and torch included.
+def timed() -> dict[str, float]:
+    """Runs in a side's process: seconds of one iteration, and memory in MiB so far.
 
     As in training, the iteration that is timed comes right after another one.
     """
@@ -69,106 +86,140 @@ def _timed() -> tuple[float, float]:
     loss = _step()
     elapsed = time.perf_counter() - started
     assert torch.isfinite(loss)
-    return elapsed, machine.peak_memory_mib()
+    peak = machine.peak_memory_mib()
+    return {"seconds": elapsed, "peak_memory_mib": max(peak, _built), "step_memory_mib": peak - _resident}
 
 
-def measure(name: str, make_step: MakeStep, recipe: Recipe, repeats: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Measures both sides; everything that is kept of the run, ready for JSON.
+def _limits(work: Work, dtypes: list[str], threads: int, repeats: int, array: int) -> dict[str, Any]:
+    """Runs in a process of its own: least seconds of every convolution per dtype, and bandwidth."""
+    prepare_cpu(threads)
+    return {**{name: conv_seconds(work, name, repeats) for name in dtypes}, "memory": bandwidth(repeats, array)}
+
+
+def _best(work: Work, found: list[dict[str, Any]], dtypes: list[str]) -> dict[str, Any]:
+    """The better of several measurements, as rates."""
+    rates: dict[str, Any] = {}
+    for name in dtypes:
+        least = {key: min(run[name][key] for run in found) for key in found[0][name]}
+        rates[name] = conv_rates(work, least)
+    kinds = ("read", "copy", "triad", "best")
+    return {**rates, "bandwidth_gb_s": {kind: max(run["memory"][kind] for run in found) for kind in kinds}}
+
+
+def measure(
+    name: str,
+    sides: Sequence[Side],
+    recipe: Recipe,
+    work: Work,
+    repeats: int,
+    settings: dict[str, Any],
+    array: int = 2**28,
+) -> dict[str, Any]:
+    """Measures all sides; everything that is kept of the run, ready for JSON.
 
     Args:
         name: of the benchmark.
-        make_step: builds a side's step.
-        recipe: given to it.
+        sides: what is compared, one of them named ``naive``.
+        recipe: given to each.
+        work: what a step computes.
         repeats: measured iterations of each side.
         settings: what to say of the sizes.
+        array: least bytes of the arrays that bandwidth is measured on.
     """
-    load_before = machine.load_average()
-    if load_before is not None and load_before > BUSY:
-        _progress(f"load is {load_before}: other programs are running, expect disturbed times")
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    peaks = dict.fromkeys(SIDES, 0.0)
+    names = [side.name for side in sides]
+    assert NAIVE in names and len(set(names)) == len(names)
+    result = begin(name, {**settings, "repeats": repeats})
+    dtypes = sorted({side.dtype for side in sides}, reverse=True)
+    threads = torch.get_num_threads()
+    runs: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
     with ExitStack() as stack:
-        workers = {}
-        for side in SIDES:
-            pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-            workers[side] = stack.enter_context(pool)
-            workers[side].submit(_prepare, make_step, side, recipe, torch.get_num_threads()).result()
+        limiter = stack.enter_context(own_process())
+
+        def limits() -> dict[str, Any]:
+            return limiter.submit(_limits, work, dtypes, threads, LIMIT_REPEATS, array).result()
+
+        found = [limits()]
+        workers = {side.name: stack.enter_context(own_process()) for side in sides}
+        for side in sides:
+            workers[side.name].submit(prepare, side.build, recipe, threads).result()
         for repeat in range(repeats + 1):
-            for side in SIDES:
-                elapsed, peaks[side] = workers[side].submit(_timed).result()
+            for side in sides:
+                run = workers[side.name].submit(timed).result()
                 label = f"{repeat}/{repeats}" if repeat else "warm-up"  # the first call allocates and chooses kernels
-                _progress(f"{label} {side} {elapsed:.2f} s")
+                progress(f"{label} {side.name} {run['seconds']:.2f} s")
                 if repeat:
-                    seconds[side].append(elapsed)
-    pairs = [naive / fused for fused, naive in zip(seconds["fused"], seconds["naive"], strict=True)]
-    medians = {side: statistics.median(seconds[side]) for side in SIDES}
-    return {
-        "benchmark": name,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "settings": {**settings, "repeats": repeats},
-        "load_before": load_before,
-        "load_after": machine.load_average(),
-        **{
-            side: {
-                "seconds": seconds[side],
-                "median": medians[side],
-                "min": min(seconds[side]),
-                "max": max(seconds[side]),
-                "peak_memory_mib": peaks[side],
-            }
-            for side in SIDES
-        },
-        "ratio": {"of_medians": medians["naive"] / medians["fused"], "min": min(pairs), "max": max(pairs)},
-        "memory_share": peaks["fused"] / peaks["naive"],
-    }
+                    runs[side.name].append(run)
+        found.append(limits())
+    result["work"] = {"flops": work.flops, "least_bytes": {name: work.least_bytes(name) for name in dtypes}}
+    result["limits"] = best = _best(work, found, dtypes)
+    result["sides"] = {side.name: _row(side, runs, work, best) for side in sides}
+    return result
+
+
+def _row(side: Side, runs: dict[str, list[dict[str, float]]], work: Work, limits: dict[str, Any]) -> dict[str, Any]:
+    """One side: its times and memory, both against the naive side, and its share of the machine's limits."""
+    own, naive = runs[side.name], runs[NAIVE]
+    seconds = [run["seconds"] for run in own]
+    row: dict[str, Any] = {"dtype": side.dtype, "all_seconds": seconds, "seconds": spread(seconds)}
+    for key in ("peak_memory_mib", "step_memory_mib"):
+        row[key] = max(run[key] for run in own)
+        row[f"{key.removesuffix('_mib')}_of_naive"] = row[key] / max(run[key] for run in naive)
+    pairs = [other["seconds"] / run["seconds"] for run, other in zip(own, naive, strict=True)]
+    median = row["seconds"]["median"]
+    of_medians = spread([run["seconds"] for run in naive])["median"] / median
+    row["naive_over_this"] = {"of_medians": of_medians, "min": min(pairs), "max": max(pairs)}
+    rates = limits[side.dtype]
+    row["gflop_s"] = work.flops / median / 1e9
+    row["share_of_convolution_rate"] = row["gflop_s"] / rates["own_shapes"]
+    row["share_of_peak_convolution_rate"] = row["gflop_s"] / rates["peak"]
+    row["share_of_bandwidth"] = work.least_bytes(side.dtype) / median / 1e9 / limits["bandwidth_gb_s"]["best"]
+    return row
 
 
 def report(result: dict[str, Any]) -> str:
     """A result as the text that is printed."""
-    lines = [
-        machine.one_line(result["machine"]),
-        ", ".join(f"{key} {value}" for key, value in result["settings"].items()),
-        f"load before {result['load_before']}, after {result['load_after']}; {result['measured_at']}",
-        "",
-        f"{'':8}{'median':>10}{'min':>10}{'max':>10}{'peak memory':>16}",
+    lines = heading(result)
+    header = ["", "median", "min", "max", "naive /", "pairs", "memory", "of naive", "process", "of naive"]
+    rows = []
+    for name, row in result["sides"].items():
+        times = [f"{row['seconds'][key]:.3f} s" for key in ("median", "min", "max")]
+        ratio = row["naive_over_this"]
+        memory = [
+            *(f"{row['step_memory_mib']:.0f} MiB", f"{row['step_memory_of_naive']:.2f}"),
+            *(f"{row['peak_memory_mib']:.0f} MiB", f"{row['peak_memory_of_naive']:.2f}"),
+        ]
+        pairs = f"{ratio['min']:.2f}-{ratio['max']:.2f}"
+        rows.append([name, *times, f"{ratio['of_medians']:.2f}", pairs, *memory])
+    lines += table(header, rows)
+    work, limits = result["work"], result["limits"]
+    lines += ["", f"a step: {work['flops'] / 1e9:.1f} GFLOP in convolutions, at least "
+              + ", ".join(f"{count / 2**20:.0f} MiB moved in {name}" for name, count in work["least_bytes"].items())]  # fmt: skip
+    header = ["", "GFLOP/s", "of the rate", "of its peak", "of bandwidth"]
+    rows = [
+        [
+            name,
+            f"{row['gflop_s']:.0f}",
+            f"{100 * row['share_of_convolution_rate']:.0f} %",
+            f"{100 * row['share_of_peak_convolution_rate']:.0f} %",
+            f"{100 * row['share_of_bandwidth']:.0f} %",
+        ]
+        for name, row in result["sides"].items()
     ]
-    for side in SIDES:
-        row = result[side]
-        times = "".join(f"{row[k]:8.2f} s" for k in ("median", "min", "max"))
-        lines.append(f"{side:8}{times}{row['peak_memory_mib']:12.0f} MiB")
-    ratio = result["ratio"]
-    lines += [
-        "",
-        f"naive / fused: {ratio['of_medians']:.2f} (pairs {ratio['min']:.2f} to {ratio['max']:.2f}); "
-        f"peak memory {result['memory_share']:.2f} of naive",
-    ]
+    lines += table(header, rows)
+    for dtype in dict.fromkeys(row["dtype"] for row in result["sides"].values()):
+        rates = limits[dtype]
+        lines.append(
+            f"convolution rate in {dtype}: {rates['own_shapes']:.0f} GFLOP/s over the step's own shapes as they occur, "
+            f"peak {rates['peak']:.0f} ({rates['peak_shape']})"
+        )
+    moved = limits["bandwidth_gb_s"]
+    lines.append("memory: " + ", ".join(f"{kind} {rate:.1f} GB/s" for kind, rate in moved.items()))
     return "\n".join(lines)
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
-    """The options that both benchmarks have."""
-    made = argparse.ArgumentParser(prog=name, description=(text or "").partition("\n")[0])
-    made.add_argument("--repeats", type=int, default=5, help="measured iterations per side (default 5)")
+    """The options that the benchmarks of steps have."""
+    made = record_parser(name, text, repeats=5)
     made.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
-    made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
-    made.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / f"{name}.json")
+    made.add_argument("--array", type=int, default=256, help="least MiB of the arrays that bandwidth is measured on")
     return made
-
-
-def command(options: argparse.Namespace, run: Callable[[], dict[str, Any]]) -> int:
-    """Runs a measurement, keeps and prints it; returns the exit code."""
-    try:
-        check_integer("repeats", options.repeats, minimum=1)
-        prepare_cpu(options.threads)
-        result = run()
-        write_text(options.out, json.dumps(result, indent=2) + "\n")
-    except InputError as error:
-        print(f"{options.out.stem}: {error}", file=sys.stderr)
-        return 2
-    print(report(result))
-    return 0
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

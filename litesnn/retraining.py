@@ -20,6 +20,7 @@ from litesnn.data.dataset import Dataset, Split
 from litesnn.device import check_device
 from litesnn.evaluate import Evaluation, evaluate
 from litesnn.genotype import Genotype
+from litesnn.inference import freeze
 from litesnn.model import Model
 from litesnn.network import Network
 from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
@@ -112,9 +113,8 @@ class Retrain(Run):
 
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy and spike rates of the network as it is."""
-        self.network.eval()
-        timesteps = self.genotype.timesteps
-        return evaluate(lambda x: self.network(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
+        frozen, timesteps = freeze(self.network.eval()), self.genotype.timesteps
+        return evaluate(lambda x: frozen(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
 
     def finish(self) -> RetrainResult:
         """The result; the one place that reads the test split."""

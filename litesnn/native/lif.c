@@ -1,5 +1,6 @@
 /* Leaky integrate-and-fire neurons on a weighted sum of inputs, in single precision: one pass over memory each way. The
-   backward pass computes the membrane again from the input current, block by block.
+   backward pass computes the membrane again from the input current, block by block. The timesteps of a block lie far
+   apart, so each is fetched while the one before is worked on.
 
    Every thread sums for itself and the sums are added in the threads' order, so that equal calls give equal bits. */
 
@@ -9,38 +10,70 @@
 
 #include "lanes.h"
 
-#define BLOCK 4096       /* entries of one neuron population that stay in the cache over all timesteps */
+#define BLOCK 2048       /* entries of one neuron population that stay in the cache over all timesteps */
 #define LARGE (6L << 20) /* entries of an array that is better written past the cache */
 
-/* exp(-x) for 0 <= x: 2^-n by the exponent's bits, the rest by its series on [-ln 2 / 2, ln 2 / 2]. */
-static inline float exp_minus(float x) {
-    if (!(x < 80.0f)) x = 80.0f; /* not a number as well */
-    float n = floorf(x * 1.44269504f + 0.5f);
-    float r = n * 0.693359375f - x; /* ln 2 in two parts, so that the difference stays exact */
-    r -= n * 2.12194440e-4f;
-    float series = 1.0f / 5040;
-    series = series * r + 1.0f / 720;
-    series = series * r + 1.0f / 120;
-    series = series * r + 1.0f / 24;
-    series = series * r + 1.0f / 6;
-    series = series * r + 0.5f;
-    series = series * r + 1.0f;
-    series = series * r + 1.0f;
-    union { int bits; float value; } power;
-    power.bits = (127 - (int)n) << 23;
-    return series * power.value;
+static inline vec all(float value) { return value - (vec){0}; }
+
+/* a > b ? yes : no. */
+static inline vec if_above(vec a, vec b, vec yes, vec no) {
+#ifdef __AVX512F__
+    __mmask16 above = _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+    return (vec)_mm512_mask_blend_ps(above, (__m512)no, (__m512)yes);
+#else
+    typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+    lanes above = a > b;
+    return (vec)(((lanes)yes & above) | ((lanes)no & ~above));
+#endif
 }
 
-/* Writes count floats, past the cache if that is asked for and the place allows it. */
-static inline void write_out(float *to, const float *from, long count, int past) {
-    long i = 0;
+/* Writes LANES values, past the cache if that is asked for: then the place is aligned. */
+static inline void write_out(float *to, vec value, int past) {
 #ifdef __AVX512F__
-    if (past && (uintptr_t)to % 64 == 0)
-        for (; i + LANES <= count; i += LANES) _mm512_stream_ps(to + i, _mm512_loadu_ps(from + i));
+    if (past) {
+        _mm512_stream_ps(to, (__m512)value);
+        return;
+    }
 #else
     (void)past;
 #endif
-    memcpy(to + i, from + i, (count - i) * sizeof *to);
+    *(vec *)to = value;
+}
+
+static inline int can_stream(const float *to, long length) { return (uintptr_t)to % 64 == 0 && length % LANES == 0; }
+
+static inline vec inverse(vec x) {
+#ifdef __AVX512F__
+    vec y = (vec)_mm512_rcp14_ps((__m512)x); /* 14 bits; this step doubles them */
+    return y * (2 - x * y);
+#else
+    return 1 / x;
+#endif
+}
+
+/* The constants of dy/du = factor / (2 + 2 cosh(2 b z)) for |z| < 1/2, which is b/2 (1 - tanh(b z)^2) / tanh(b/2). */
+typedef struct {
+    float factor, scale; /* scale: square of what z is multiplied by before the series */
+    long doublings;
+} Surrogate;
+
+static Surrogate surrogate(float b) {
+    Surrogate s = {2 * b / tanhf(b / 2), 4 * b * b, 0};
+    for (float largest = b; largest > 0.75f; largest /= 2) { /* 2 b z at |z| = 1/2 */
+        s.scale /= 4;
+        s.doublings++;
+    }
+    return s;
+}
+
+static inline vec slope_at(vec z, Surrogate s) {
+    vec square = z * z, x = square * s.scale;
+    vec cosh = x * (1.0f / 40320) + 1.0f / 720; /* its series, then cosh 2y = 2 cosh^2 y - 1 */
+    cosh = cosh * x + 1.0f / 24;
+    cosh = cosh * x + 0.5f;
+    cosh = cosh * x + 1.0f;
+    for (long i = 0; i < s.doublings; i++) cosh = 2 * cosh * cosh - 1;
+    return if_above(all(0.25f), square, s.factor * inverse(2 + 2 * cosh), all(0.0f));
 }
 
 /* Eq. 1 on I = sum_k in_k * share_k, every array [timesteps][length]; a share of NULL is 1. I goes to current, unless
@@ -48,14 +81,16 @@ static inline void write_out(float *to, const float *from, long count, int past)
 void lif_forward(long timesteps, long length, long inputs, const float **in, const float **shares, float tau,
                  float threshold, float *current, float *spikes, long threads) {
     long blocks = (length + BLOCK - 1) / BLOCK;
-    int past = timesteps * length > LARGE;
+    vec limit = all(threshold);
+    int past = timesteps * length > LARGE && can_stream(spikes, length) && (!current || can_stream(current, length));
 #pragma omp parallel for num_threads(threads) if (timesteps * length > SMALL) schedule(static)
     for (long block = 0; block < blocks; block++) {
-        long start = block * BLOCK, size = least(length - start, BLOCK);
-        float rest[BLOCK], sum[BLOCK], fired[BLOCK]; /* rest: u * (1 - y) of the timestep before */
+        long start = block * BLOCK, size = least(length - start, BLOCK), whole = size / LANES * LANES;
+        float rest[BLOCK], sum[BLOCK]; /* rest: u * (1 - y) of the timestep before */
         memset(rest, 0, sizeof rest);
         for (long t = 0; t < timesteps; t++) {
             const float *arriving = in[0] + t * length + start;
+            float *to = spikes + t * length + start, *kept = current ? current + t * length + start : NULL;
             if (inputs > 1 || shares[0]) {
                 for (long k = 0; k < inputs; k++) {
                     const float *source = in[k] + t * length + start;
@@ -65,13 +100,20 @@ void lif_forward(long timesteps, long length, long inputs, const float **in, con
                 }
                 arriving = sum;
             }
-            if (current) write_out(current + t * length + start, arriving, size, past);
-            EACH(i, size) {
-                float u = arriving[i] + tau * rest[i];
-                fired[i] = u > threshold ? 1.0f : 0.0f;
-                rest[i] = u > threshold ? 0.0f : u;
+            for (long i = 0; i < size; i += LANES) {
+                long count = size - i;
+                __builtin_prefetch(in[0] + start + i + (t + 1 < timesteps ? (t + 1) * length : BLOCK));
+                vec now = load(arriving + i, count), u = now + tau * *(vec *)(rest + i);
+                vec y = if_above(u, limit, all(1.0f), all(0.0f));
+                *(vec *)(rest + i) = if_above(u, limit, all(0.0f), u);
+                if (i < whole) {
+                    write_out(to + i, y, past);
+                    if (kept) write_out(kept + i, now, past);
+                } else {
+                    store(to + i, y, count);
+                    if (kept) store(kept + i, now, count);
+                }
             }
-            write_out(spikes + t * length + start, fired, size, past);
         }
     }
 }
@@ -82,48 +124,52 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
                   float threshold, float b, const float *current, const float *grad_spikes, float *grad,
                   float **grad_in, float **grad_shares, long threads) {
     long blocks = (length + BLOCK - 1) / BLOCK;
-    float factor = 2 * b / tanhf(b / 2);
-    int past = timesteps * length > LARGE;
+    Surrogate derivative = surrogate(b);
+    vec limit = all(threshold);
+    int past = timesteps * length > LARGE && can_stream(grad, length), shared = 0;
+    for (long k = 0; k < inputs; k++) shared |= shares[k] != NULL;
     double *dots = calloc(threads * inputs, sizeof *dots);
 #pragma omp parallel num_threads(threads) if (timesteps * length > SMALL)
     {
         double *dot = dots + omp_get_thread_num() * inputs;
-        float *membrane = malloc((timesteps + 3) * BLOCK * sizeof *membrane);
-        float *later = membrane + timesteps * BLOCK, *g = later + BLOCK, *scaled = g + BLOCK;
+        float *membrane = malloc((timesteps + 2) * BLOCK * sizeof *membrane);
+        float *later = membrane + timesteps * BLOCK, *g = later + BLOCK;
 #pragma omp for schedule(static)
         for (long block = 0; block < blocks; block++) {
-            long start = block * BLOCK, size = least(length - start, BLOCK);
-            for (long t = 0; t < timesteps; t++) {
-                const float *arriving = current + t * length + start;
-                float *u = membrane + t * BLOCK, *before = u - BLOCK;
-                if (t == 0)
-                    memcpy(u, arriving, size * sizeof *u);
-                else
-                    EACH(i, size) u[i] = arriving[i] + tau * (before[i] > threshold ? 0.0f : before[i]);
-            }
-            memset(later, 0, size * sizeof *later); /* tau * dL/du of the timestep after */
-            for (long t = timesteps - 1; t >= 0; t--) {
-                const float *u = membrane + t * BLOCK, *gy = grad_spikes + t * length + start;
-                EACH(i, size) {
-                    float z = fabsf(u[i] - threshold);
-                    float e = exp_minus(2 * b * z);
-                    float slope = z < 0.5f ? factor * e / ((1 + e) * (1 + e)) : 0.0f;
-                    /* du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph. */
-                    float keep = (u[i] > threshold ? 0.0f : 1.0f) - u[i] * slope;
-                    float now = gy[i] * slope + later[i] * keep;
-                    g[i] = now;
-                    later[i] = tau * now;
+            long start = block * BLOCK, size = least(length - start, BLOCK), whole = size / LANES * LANES;
+            memset(later, 0, BLOCK * sizeof *later); /* u * (1 - y) of the timestep before */
+            for (long t = 0; t < timesteps; t++)
+                for (long i = 0; i < size; i += LANES) {
+                    const float *next = t + 1 < timesteps ? current + (t + 1) * length : grad_spikes + t * length;
+                    __builtin_prefetch(next + start + i);
+                    vec u = load(current + t * length + start + i, size - i) + tau * *(vec *)(later + i);
+                    *(vec *)(membrane + t * BLOCK + i) = u;
+                    *(vec *)(later + i) = if_above(u, limit, all(0.0f), u);
                 }
-                write_out(grad + t * length + start, g, size, past);
+            memset(later, 0, BLOCK * sizeof *later); /* tau * dL/du of the timestep after */
+            for (long t = timesteps - 1; t >= 0; t--) {
+                float *to = grad + t * length + start;
+                for (long i = 0; i < size; i += LANES) {
+                    __builtin_prefetch(t ? grad_spikes + (t - 1) * length + start + i : current + start + BLOCK + i);
+                    vec u = *(vec *)(membrane + t * BLOCK + i), slope = slope_at(u - limit, derivative);
+                    /* du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph. */
+                    vec keep = if_above(u, limit, all(0.0f), all(1.0f)) - u * slope;
+                    vec now = load(grad_spikes + t * length + start + i, size - i) * slope + *(vec *)(later + i) * keep;
+                    *(vec *)(later + i) = tau * now;
+                    if (shared) *(vec *)(g + i) = now;
+                    if (i < whole)
+                        write_out(to + i, now, past);
+                    else
+                        store(to + i, now, size - i);
+                }
                 for (long k = 0; k < inputs; k++) {
                     if (!shares[k]) continue;
                     const uint8_t *source = in[k] + t * length + start;
-                    float total = 0, share = *shares[k];
+                    float total = 0, share = *shares[k], *scaled = grad_in[k] + t * length + start;
 #pragma omp simd reduction(+ : total)
                     for (long i = 0; i < size; i++) total += g[i] * source[i];
                     dot[k] += total;
                     EACH(i, size) scaled[i] = share * g[i];
-                    write_out(grad_in[k] + t * length + start, scaled, size, past);
                 }
             }
         }

@@ -151,3 +151,21 @@ def test_logits_are_the_compressed_classifier_on_the_mean_of_the_last_spikes(
     expected = spikes[0].flatten(2).mean(2) @ weight.T
     torch.testing.assert_close(logits.flatten(0, 1), expected)
     assert logits.std() > 0
+
+
+def test_evaluation_is_that_of_the_network_itself(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    """It runs a frozen copy."""
+    run = Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU)
+    run.run_epoch()
+    run.network.double()
+    dataset = tiny_dataset.with_statistics(tiny_dataset.mean.double(), tiny_dataset.std.double())
+    run.dataset = dataset
+    got = run.evaluate(dataset.val)
+    with torch.no_grad():
+        output = run.network(dataset.normalise(dataset.val.inputs), 2, measure_rates=True)
+    right = (output.logits.mean(0).argmax(-1) == dataset.val.labels).double().mean()
+    assert got.accuracy == pytest.approx(100 * float(right))
+    assert output.rates is not None and not run.network.training
+    torch.testing.assert_close(got.rates, output.rates, rtol=0, atol=1e-12)
