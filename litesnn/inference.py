@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from litesnn.cell import Cell, EdgeConvs
+from litesnn.convolution import convolve
 from litesnn.network import Network, Output
 from litesnn.neuron import lif_of_sum
 
@@ -30,11 +31,15 @@ class _Convolution:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """``[T*B, in, H, W]`` to one ``[T*B, c, H, W]`` per target."""
-        out = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.weight.shape[-1] // 2)
-        if len(self.targets) == 1:
-            return (out,)
+        out, bias = convolve(x, self.weight, self.stride, spikes=True), self.bias[:, None, None]
+        count = len(self.targets)
+        if count == 1:
+            return (out.add_(bias),)
         # The neurons read whole pixels: a dense copy of each part costs less than walking over a part of them.
-        return tuple(part.contiguous(memory_format=torch.channels_last) for part in out.chunk(len(self.targets), 1))
+        dense = [torch.empty_like(part, memory_format=torch.channels_last) for part in out.chunk(count, 1)]
+        for to, part, added in zip(dense, out.chunk(count, 1), bias.chunk(count), strict=True):
+            torch.add(part, added, out=to)
+        return tuple(dense)
 
 
 @dataclass(frozen=True)
