@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,12 +78,21 @@ def fused_step(recipe: Recipe) -> Step:
     return _step(Retrain, recipe)
 
 
+def bf16_step(recipe: Recipe) -> Step:
+    """The same in the other precision."""
+    return fused_step(replace(recipe, precision="bf16"))
+
+
 def naive_step(recipe: Recipe) -> Step:
     """The step as research code does it."""
     return _step(NaiveRetrain, recipe)
 
 
-SIDES = (Side(name="fused", build=fused_step), Side(name=NAIVE, build=naive_step))
+SIDES = (
+    Side(name="fused", build=fused_step),
+    Side(name="fused bf16", build=bf16_step, dtype="bf16"),
+    Side(name=NAIVE, build=naive_step),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ compiler. All reuse freed memory alike. Shares of the machine's limits: see ``be
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -75,12 +76,21 @@ def fused_step(recipe: Recipe) -> Step:
     return _step(Search, recipe)
 
 
+def bf16_step(recipe: Recipe) -> Step:
+    """The same in the other precision."""
+    return fused_step(replace(recipe, precision="bf16"))
+
+
 def naive_step(recipe: Recipe) -> Step:
     """The step as research code does it."""
     return _step(NaiveSearch, recipe)
 
 
-SIDES = (Side(name="fused", build=fused_step), Side(name=NAIVE, build=naive_step))
+SIDES = (
+    Side(name="fused", build=fused_step),
+    Side(name="fused bf16", build=bf16_step, dtype="bf16"),
+    Side(name=NAIVE, build=naive_step),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

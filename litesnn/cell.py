@@ -32,6 +32,7 @@ class EdgeConvs(nn.Module):
         stride: stride.
         bits: candidate bit-widths.
         p: percent pruned.
+        precision: of the numbers that the convolutions multiply.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class EdgeConvs(nn.Module):
         stride: int,
         bits: tuple[int, ...],
         p: float,
+        precision: str,
     ) -> None:
         super().__init__()
         per_node = Counter(m.node for m in members)
@@ -54,7 +56,7 @@ class EdgeConvs(nn.Module):
         self.members = members = [member for _, _, member in sorted(ranked, key=lambda r: r[:2])]
         rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
         self.targets = [m.node for m in members[: len(members) // rounds]]
-        self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p)
+        self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p, precision=precision)
         places = [m.edge * len(PRIMITIVES) + m.op for m in members]
         self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 
@@ -62,7 +64,7 @@ class EdgeConvs(nn.Module):
         """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3)."""
         if self.norm.training and native.usable(x, self.norm.weight, op_shares):
             weight = self.conv.compressed_weight(bit_shares)
-            spread = convolve_and_spread(x, weight, self.conv.stride, self.norm, op_shares)
+            spread = convolve_and_spread(x, weight, self.conv.stride, self.norm, op_shares, self.conv.precision)
         else:
             spread = self.norm.spread(self.conv(x, bit_shares), op_shares)
         return list(zip(self.targets, spread, strict=True))
@@ -74,7 +76,7 @@ class Cell(nn.Module):
     Args:
         shape: channels, strides and size.
         members: candidate operations: all of them in the supernet, the genotype's in a derived network.
-        recipe: neuron constants and the meaning of skip.
+        recipe: neuron constants, the meaning of skip and the precision.
         bits: candidate bit-widths, a single one in a derived network.
         p: percent pruned.
     """
@@ -97,7 +99,8 @@ class Cell(nn.Module):
         for (source, kernel), group in sorted(grouped.items()):
             in_channels = shape.in_channels[source] if source < 2 else shape.node_channels
             stride = shape.strides[source] if source < 2 else 1
-            self.convs.append(EdgeConvs(group, in_channels, shape.node_channels, kernel, stride, bits, p))
+            sizes = in_channels, shape.node_channels, kernel, stride
+            self.convs.append(EdgeConvs(group, *sizes, bits, p, recipe.precision))
             self.reads.append(source)
 
     def forward(

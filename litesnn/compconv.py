@@ -114,6 +114,7 @@ class CompConv(nn.Module):
         bits: candidate bit-widths.
         p: percent pruned of each layer.
         spikes: whether the inputs are all 0 or 1.
+        precision: of the numbers that are multiplied, ``"fp32"`` or ``"bf16"``; see ``litesnn.convolution``.
     """
 
     only_share: Tensor
@@ -129,9 +130,11 @@ class CompConv(nn.Module):
         p: float,
         *,
         spikes: bool = True,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.bits, self.p, self.spikes = kernel, stride, bits, p, spikes
+        self.kernel, self.stride, self.bits, self.p = kernel, stride, bits, p
+        self.spikes, self.precision = spikes, precision
         shape = (convs, out_channels, in_channels, kernel, kernel)
         fan_in = in_channels * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
@@ -156,4 +159,5 @@ class CompConv(nn.Module):
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""
-        return convolve(x, self.compressed_weight(bit_shares), self.stride, spikes=self.spikes)
+        weight = self.compressed_weight(bit_shares)
+        return convolve(x, weight, self.stride, spikes=self.spikes, precision=self.precision)

@@ -89,6 +89,9 @@ class Recipe:
     tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
     v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
     dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")
+    precision: Literal["fp32", "bf16"] = _setting(
+        "fp32", "network", "of the numbers that the cells' convolutions multiply; sums and all else stay in fp32"
+    )
 
     search_epochs: int = _setting(50, "search", "epochs of the search")
     search_batch: int = _setting(30, "search", "batch size of the search")
@@ -204,6 +207,7 @@ class Recipe:
         self._set("tau", check_number("tau", self.tau, minimum=0, maximum=1))
         for name in ("v_threshold", "dspike_b"):
             self._set(name, check_number(name, getattr(self, name), above=0))
+        check_choice("precision", self.precision, ("fp32", "bf16"))
 
     def _check_training(self) -> None:
         for name in ("search_epochs", "search_batch", "cost_batch", "retrain_epochs", "retrain_batch"):

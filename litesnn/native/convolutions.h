@@ -1,6 +1,6 @@
 /* The parts of a convolution, of stride 1 in winograd.c and of stride 2 in strided.c, and of the batch norm behind it.
 
-   Scratch, in floats: for the weights planes * inputs * padded(outputs), backwards planes * outputs * padded(inputs); for
+   Scratch, in words: for the weights planes * inputs * padded(outputs), backwards planes * outputs * padded(inputs); for
    the sums the former; per thread, to apply them, the transforms of a chunk of tiles before and after the product;
    to accumulate them, the transforms of a chunk of both factors. */
 
@@ -8,6 +8,24 @@
 #define LITESNN_CONVOLUTIONS_H
 
 #include "products.h"
+
+/* Every function exists for both precisions: see products.h. */
+#ifdef BF16
+#define winograd_weights winograd_weights_bf16
+#define winograd_apply winograd_apply_bf16
+#define winograd_accumulate winograd_accumulate_bf16
+#define winograd_weight_grad winograd_weight_grad_bf16
+#define strided_weights strided_weights_bf16
+#define strided_apply strided_apply_bf16
+#define strided_input_grad strided_input_grad_bf16
+#define strided_accumulate strided_accumulate_bf16
+#define strided_weight_grad strided_weight_grad_bf16
+#define forward_scratch forward_scratch_bf16
+#define backward_scratch backward_scratch_bf16
+#define convolve_forward convolve_forward_bf16
+#define convolve_backward convolve_backward_bf16
+#define convolve_norm_backward convolve_norm_backward_bf16
+#endif
 
 void winograd_weights(long inputs, long outputs, const float *w, int backwards, float *u, long threads);
 void winograd_apply(Shape shape, long from, long to, long chunk, const float *x, const float *u, float *y,

@@ -1,10 +1,11 @@
-/* A convolution of 3 x 3 weights, stride 1 or 2 and a border of zeros; alone, and together with the batch norm behind it.
+/* A convolution of 3 x 3 weights, stride 1 or 2 and a border of zeros; alone, and together with the batch norm behind
+   it.
 
    The gradient between the two is made for a few images at a time and used while it is in the cache. */
 
 #include "convolutions.h"
 
-#define SLICE (1L << 20) /* floats of a gradient that stay in the third-level cache */ /* floats of a gradient that stay in the cache */
+#define SLICE (1L << 20) /* floats of a gradient that stay in the third-level cache */
 
 static inline long between(long low, long value, long high) { return value < low ? low : value > high ? high : value; }
 static inline long planes_of(long stride) { return stride == 1 ? 36 : 81; }
@@ -14,7 +15,7 @@ static inline long points_of(long stride) { return stride == 1 ? 36 : 25; }
 static inline long forward_chunk(Shape s, long stride) { return between(8, 6144 / padded(s.inputs) / stride, 32); }
 static inline long backward_chunk(Shape s, long stride) { return between(8, 6144 / padded(s.outputs), 32) / stride; }
 static inline long weight_chunk(Shape s, long stride) {
-    return between(64, 24576 / (padded(s.inputs) + padded(s.outputs)) / stride, 256);
+    return PAIR * between(64, 24576 / (padded(s.inputs) + padded(s.outputs)) / stride, 256);
 }
 
 static inline long of_threads(long planes, long wide, long others, long chunk, long threads) {
@@ -25,26 +26,26 @@ static inline long of_threads(long planes, long wide, long others, long chunk, l
 long forward_scratch(long images, long height, long width, long inputs, long outputs, long stride, long threads) {
     Shape s = {images, height, width, inputs, outputs};
     long planes = planes_of(stride), points = points_of(stride);
-    return planes * inputs * padded(outputs) +
-           of_threads(planes, padded(inputs), points, forward_chunk(s, stride), threads);
+    return planes * words(inputs) * padded(outputs) +
+           of_threads(planes, padded(inputs) / PAIR, points, forward_chunk(s, stride), threads);
 }
 
 /* Floats of scratch that the backward passes need. */
 long backward_scratch(long images, long height, long width, long inputs, long outputs, long stride, long threads) {
     Shape s = {images, height, width, inputs, outputs};
     long planes = planes_of(stride), points = points_of(stride), chunk = weight_chunk(s, stride);
-    long weights = planes * outputs * padded(inputs), sums = planes * inputs * padded(outputs);
+    long weights = planes * words(outputs) * padded(inputs), sums = planes * inputs * padded(outputs);
     long image = ((height + stride - 1) / stride) * ((width + stride - 1) / stride) * outputs;
     return weights + sums + (image > SLICE ? image : SLICE) +
-           of_threads(points, padded(outputs), planes, backward_chunk(s, stride), threads) +
-           planes * plane_of(chunk, padded(inputs)) + points * plane_of(chunk, padded(outputs));
+           of_threads(points, padded(outputs) / PAIR, planes, backward_chunk(s, stride), threads) +
+           planes * plane_of(words(chunk), padded(inputs)) + points * plane_of(words(chunk), padded(outputs));
 }
 
 /* y = x * w; x [images][height][width][inputs], w [outputs][9][inputs]. */
 void convolve_forward(long images, long height, long width, long inputs, long outputs, long stride, const float *x,
                       const float *w, float *y, float *scratch, long threads) {
     Shape s = {images, height, width, inputs, outputs};
-    float *rest = scratch + planes_of(stride) * inputs * padded(outputs);
+    float *rest = scratch + planes_of(stride) * words(inputs) * padded(outputs);
     if (stride == 1) {
         winograd_weights(inputs, outputs, w, 0, scratch, threads);
         winograd_apply(s, inputs, outputs, forward_chunk(s, 1), x, scratch, y, rest, threads);
@@ -68,9 +69,9 @@ static void backward(Shape all, long stride, int narrow, const void *x, const fl
     long down = (all.height + stride - 1) / stride, across = (all.width + stride - 1) / stride, planes = planes_of(stride);
     long pixels = down * across, in_size = all.height * all.width * all.inputs, out_size = pixels * all.outputs;
     long slice = g ? all.images : between(1, SLICE / out_size, all.images);
-    float *weights = scratch, *sums = weights + planes * all.outputs * padded(all.inputs);
+    float *weights = scratch, *sums = weights + planes * words(all.outputs) * padded(all.inputs);
     float *made = sums + planes * all.inputs * padded(all.outputs), *rest = made + (out_size > SLICE ? out_size : SLICE);
-    float *more = rest + of_threads(points_of(stride), padded(all.outputs), planes, backward_chunk(all, stride), threads);
+    float *more = rest + of_threads(points_of(stride), padded(all.outputs) / PAIR, planes, backward_chunk(all, stride), threads);
     if (grad_x) (stride == 1 ? winograd_weights : strided_weights)(all.inputs, all.outputs, w, 1, weights, threads);
     for (long first = 0; first < all.images; first += slice) {
         Shape s = all;

@@ -1,4 +1,5 @@
-/* Sixteen numbers at once, and 16-bit floats (IEEE half precision) kept where 32 bits are not needed. */
+/* Sixteen numbers at once, and 16-bit floats where 32 bits are not needed: IEEE half precision to keep, bfloat16 to
+   multiply. */
 
 #ifndef LITESNN_LANES_H
 #define LITESNN_LANES_H
@@ -73,6 +74,49 @@ static inline void from_half(long count, const half *from, float *to) {
         _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from + i))));
 #endif
     for (; i < count; i++) to[i] = from[i];
+}
+
+/* Bfloat16: the upper half of a float, rounded to the nearest. */
+
+typedef uint32_t bits __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+/* In every lane the first rounded to the lower 16 bits, the second to the upper. */
+static inline vec join(vec first, vec second) {
+#ifdef __AVX512BF16__
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+    return (vec)_mm512_permutexvar_epi16(order, both);
+#else
+    bits low = (bits)first, high = (bits)second;
+    low = (low + 0x7fff + ((low >> 16) & 1)) >> 16;
+    high = (high + 0x7fff + ((high >> 16) & 1)) & 0xffff0000;
+    return (vec)(low | high);
+#endif
+}
+
+/* LANES numbers rounded into the memory of half as many words. */
+static inline void shorten(vec value, void *to) {
+#ifdef __AVX512BF16__
+    _mm256_storeu_si256(to, (__m256i)_mm512_cvtneps_pbh((__m512)value));
+#else
+    bits rounded = (bits)value;
+    rounded = (rounded + 0x7fff + ((rounded >> 16) & 1)) >> 16;
+    for (long i = 0; i < LANES; i++) memcpy((uint16_t *)to + i, &(uint16_t){rounded[i]}, sizeof(uint16_t));
+#endif
+}
+
+/* sum plus the products of both halves of left, one word, and right. */
+static inline vec dot(vec sum, float left, vec right) {
+#ifdef __AVX512BF16__
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(left), (__m512bh)right);
+#else
+    bits a, b = (bits)right;
+    uint32_t word;
+    memcpy(&word, &left, sizeof word);
+    a = word + (bits){0};
+    return sum + (vec)(a << 16) * (vec)(b << 16) + (vec)(a & 0xffff0000) * (vec)(b & 0xffff0000);
+#endif
 }
 
 #endif

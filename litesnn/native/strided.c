@@ -60,25 +60,29 @@ static inline void weight_grad_transform(int even, const vec *u, long stride, ve
     if (!even) *far = half - minus + 2 * twice + u[4 * stride];
 }
 
-/* to[plane][tile][channel]: the tiles first .. first + count of the inputs. */
-static inline void transform_inputs(Grid grid, Images x, long first, long count, long plane, float *to) {
-    long across = padded(x.channels), image, top, left;
-    for (long tile = 0; tile < count; tile++) {
-        find(grid, first + tile, &image, &top, &left);
+/* to[plane][tile][channel]: the tiles first .. first + count of the inputs; words as in winograd.c. */
+static inline void transform_inputs(Grid grid, Images x, long first, long count, int together, long plane, float *to) {
+    long across = padded(x.channels) * together / PAIR, image[PAIR], top[PAIR], left[PAIR];
+    for (long tile = 0; tile < count; tile += together) {
+        for (int t = 0; t < together; t++) find(grid, first + tile + t, image + t, top + t, left + t);
         for (long c = 0; c < x.channels; c += LANES)
             for (int phase = 0; phase < 4; phase++) {
                 int row = phase >> 1, column = phase & 1;
                 long down = size_of(row), wide = size_of(column);
-                vec window[5], part[25], out[5];
-                for (long j = 0; j < wide; j++) {
-                    for (long i = 0; i < down; i++)
-                        window[i] = value_at(x, image, 2 * (top + i) - !row, 2 * (left + j) - !column, c);
-                    input_transform(row, window, 1, part + j, 5);
-                }
+                vec window[5], part[PAIR][25], out[PAIR][5];
+                float *place = to + first_plane[phase] * plane + tile / together * across + c * together / PAIR;
+                for (int t = 0; t < together; t++)
+                    for (long j = 0; j < wide; j++) {
+                        for (long i = 0; i < down; i++)
+                            window[i] = tile + t < count ? value_at(x, image[t], 2 * (top[t] + i) - !row,
+                                                                    2 * (left[t] + j) - !column, c)
+                                                         : (vec){0};
+                        input_transform(row, window, 1, part[t] + j, 5);
+                    }
                 for (long i = 0; i < down; i++) {
-                    input_transform(column, part + 5 * i, 1, out, 1);
+                    for (int t = 0; t < together; t++) input_transform(column, part[t] + 5 * i, 1, out[t], 1);
                     for (long j = 0; j < wide; j++)
-                        *(vec *)(to + (first_plane[phase] + i * wide + j) * plane + tile * across + c) = out[j];
+                        put(place + (i * wide + j) * plane, out[0][j], out[PAIR - 1][j], together);
                 }
             }
     }
@@ -86,19 +90,25 @@ static inline void transform_inputs(Grid grid, Images x, long first, long count,
 
 /* to[point][tile][channel] of the gradient of the outputs: of tiles that do not overlap for the gradient of the weights;
    of windows of 5 x 5 for the gradient of the inputs. */
-static inline void transform_grads(Grid grid, Images g, int windows, long first, long count, long plane, float *to) {
-    long across = padded(g.channels), image, top, left, size = windows ? 5 : 4;
-    for (long tile = 0; tile < count; tile++) {
-        find(grid, first + tile, &image, &top, &left);
+static inline void transform_grads(Grid grid, Images g, int windows, long first, long count, int together, long plane,
+                                   float *to) {
+    long across = padded(g.channels) * together / PAIR, size = windows ? 5 : 4, image[PAIR], top[PAIR], left[PAIR];
+    for (long tile = 0; tile < count; tile += together) {
+        for (int t = 0; t < together; t++) find(grid, first + tile + t, image + t, top + t, left + t);
         for (long c = 0; c < g.channels; c += LANES) {
-            vec window[5], part[25], out[5];
-            for (long j = 0; j < size; j++) {
-                for (long i = 0; i < size; i++) window[i] = value_at(g, image, top + i, left + j, c);
-                windows ? input_transform(0, window, 1, part + j, 5) : grad_transform(window, 1, part + j, 5);
-            }
+            vec window[5], part[PAIR][25], out[PAIR][5];
+            float *place = to + tile / together * across + c * together / PAIR;
+            for (int t = 0; t < together; t++)
+                for (long j = 0; j < size; j++) {
+                    for (long i = 0; i < size; i++)
+                        window[i] = tile + t < count ? value_at(g, image[t], top[t] + i, left[t] + j, c) : (vec){0};
+                    windows ? input_transform(0, window, 1, part[t] + j, 5) : grad_transform(window, 1, part[t] + j, 5);
+                }
             for (long i = 0; i < 5; i++) {
-                windows ? input_transform(0, part + 5 * i, 1, out, 1) : grad_transform(part + 5 * i, 1, out, 1);
-                for (long j = 0; j < 5; j++) *(vec *)(to + (5 * i + j) * plane + tile * across + c) = out[j];
+                for (int t = 0; t < together; t++)
+                    windows ? input_transform(0, part[t] + 5 * i, 1, out[t], 1)
+                            : grad_transform(part[t] + 5 * i, 1, out[t], 1);
+                for (long j = 0; j < 5; j++) put(place + (5 * i + j) * plane, out[0][j], out[PAIR - 1][j], together);
             }
         }
     }
@@ -119,8 +129,9 @@ static inline void transform_results(int row, int column, const float *m, long p
     }
 }
 
-/* u[plane][inputs][outputs padded] of w [outputs][9][inputs]; backwards u[plane][outputs][inputs padded], and the two
-   outer weights change places: the input 2o + 1 meets w2 in the output o and w0 in the next. */
+/* u[plane][inputs][outputs padded] of w [outputs][9][inputs], in words of PAIR inputs; backwards u[plane][outputs]
+   [inputs padded], in words of PAIR outputs, and the two outer weights change places: the input 2o + 1 meets w2 in the
+   output o and w0 in the next. */
 static void transform_weights(long inputs, long outputs, const float *w, int backwards, float *u) {
     long wide_in = padded(inputs), wide_out = padded(outputs);
 #pragma omp for schedule(static) collapse(2)
@@ -129,7 +140,7 @@ static void transform_weights(long inputs, long outputs, const float *w, int bac
             float block[LANES][PLANES][LANES]; /* output, plane, input */
             for (long k = 0; k < LANES; k++) {
                 if (o + k >= outputs) {
-                    if (!backwards) memset(block[k], 0, sizeof block[k]);
+                    memset(block[k], 0, sizeof block[k]);
                     continue;
                 }
                 vec kernel[9];
@@ -142,17 +153,8 @@ static void transform_weights(long inputs, long outputs, const float *w, int bac
                     weight_transform(row, kernel[3 * top + 2 - left], kernel[3 * (2 - top) + 2 - left], far, 1);
                     for (long a = 0; a < size_of(row); a++) weight_transform(column, near[a], far[a], to + a * wide, 1);
                 }
-                if (backwards)
-                    for (long x = 0; x < PLANES; x++)
-                        *(vec *)(u + (x * outputs + o + k) * wide_in + i) = *(vec *)block[k][x];
             }
-            if (backwards) continue;
-            for (long x = 0; x < PLANES; x++)
-                for (long l = 0; l < LANES && i + l < inputs; l++) {
-                    vec value;
-                    for (long k = 0; k < LANES; k++) value[k] = block[k][x][l];
-                    *(vec *)(u + (x * inputs + i + l) * wide_out + o) = value;
-                }
+            put_weights(PLANES, block[0][0], inputs, outputs, i, o, backwards, u);
         }
 }
 
@@ -171,22 +173,22 @@ void strided_apply(Shape shape, long chunk, const float *x, const float *u, floa
     Grid grid = grid_of(down, across);
     Images source = {shape.height, shape.width, inputs, x, 0};
     long tiles = shape.images * grid.down * grid.across;
-    long in_plane = plane_of(chunk, wide_in), out_plane = plane_of(chunk, BLOCK * LANES);
+    long in_plane = plane_of(chunk, wide_in / PAIR), out_plane = plane_of(chunk, BLOCK * LANES);
 #pragma omp parallel num_threads(threads)
     {
         float *v = scratch + omp_get_thread_num() * (PLANES * in_plane + POINTS * out_plane), *m = v + PLANES * in_plane;
 #pragma omp for schedule(dynamic)
         for (long first = 0; first < tiles; first += chunk) {
             long count = least(chunk, tiles - first), image, top, left;
-            transform_inputs(grid, source, first, count, in_plane, v);
+            transform_inputs(grid, source, first, count, 1, in_plane, v);
             for (long c = 0; c < wide_out; c += BLOCK * LANES) {
                 long wide = least(BLOCK * LANES, wide_out - c);
                 for (int phase = 0; phase < 4; phase++)
                     for (long i = 0; i < size_of(phase >> 1); i++)
                         for (long j = 0; j < size_of(phase & 1); j++) {
                             long plane = plane_number(phase, i, j);
-                            multiply(count, wide / LANES, inputs, v + plane * in_plane, wide_in, 1,
-                                     u + plane * inputs * wide_out + c, wide_out, m + (5 * i + j) * out_plane, wide,
+                            multiply(count, wide / LANES, words(inputs), v + plane * in_plane, wide_in / PAIR, 1,
+                                     u + plane * words(inputs) * wide_out + c, wide_out, m + (5 * i + j) * out_plane, wide,
                                      phase > 0);
                         }
                 for (long tile = 0; tile < count; tile++) {
@@ -208,22 +210,22 @@ void strided_input_grad(Shape shape, long chunk, const float *g, const float *u,
     Grid grid = grid_of(down, across);
     Images source = {down, across, shape.outputs, g, 0};
     long tiles = shape.images * grid.down * grid.across;
-    long in_plane = plane_of(chunk, BLOCK * LANES), out_plane = plane_of(chunk, wide_out);
+    long in_plane = plane_of(chunk, BLOCK * LANES), out_plane = plane_of(chunk, wide_out / PAIR);
 #pragma omp parallel num_threads(threads)
     {
         float *v = scratch + omp_get_thread_num() * (POINTS * out_plane + PLANES * in_plane), *m = v + POINTS * out_plane;
 #pragma omp for schedule(dynamic)
         for (long first = 0; first < tiles; first += chunk) {
             long count = least(chunk, tiles - first), image, top, left;
-            transform_grads(grid, source, 1, first, count, out_plane, v);
+            transform_grads(grid, source, 1, first, count, 1, out_plane, v);
             for (long c = 0; c < wide_in; c += BLOCK * LANES) {
                 long wide = least(BLOCK * LANES, wide_in - c);
                 for (int phase = 0; phase < 4; phase++)
                     for (long i = 0; i < size_of(phase >> 1); i++)
                         for (long j = 0; j < size_of(phase & 1); j++) {
                             long plane = plane_number(phase, i, j);
-                            multiply(count, wide / LANES, shape.outputs, v + (5 * i + j) * out_plane, wide_out, 1,
-                                     u + plane * shape.outputs * wide_in + c, wide_in, m + plane * in_plane, wide, 0);
+                            multiply(count, wide / LANES, words(shape.outputs), v + (5 * i + j) * out_plane, wide_out / PAIR,
+                                     1, u + plane * words(shape.outputs) * wide_in + c, wide_in, m + plane * in_plane, wide, 0);
                         }
                 for (long tile = 0; tile < count; tile++) {
                     find(grid, first + tile, &image, &top, &left);
@@ -247,15 +249,16 @@ void strided_accumulate(Shape shape, int narrow, long chunk, const void *x, cons
     Grid grid = grid_of(down, across);
     Images source = {shape.height, shape.width, inputs, x, narrow}, grads = {down, across, shape.outputs, g, 0};
     long tiles = shape.images * grid.down * grid.across;
-    long in_plane = plane_of(chunk, wide_in), out_plane = plane_of(chunk, wide_out);
+    long in_plane = plane_of(words(chunk), wide_in), out_plane = plane_of(words(chunk), wide_out);
     float *v = scratch, *d = scratch + PLANES * in_plane;
 #pragma omp parallel num_threads(threads)
     for (long first = 0; first < tiles; first += chunk) {
         long count = least(chunk, tiles - first);
 #pragma omp for schedule(dynamic, 8)
-        for (long tile = 0; tile < count; tile++) {
-            transform_inputs(grid, source, first + tile, 1, in_plane, v + tile * wide_in);
-            transform_grads(grid, grads, 0, first + tile, 1, out_plane, d + tile * wide_out);
+        for (long tile = 0; tile < count; tile += PAIR) {
+            long some = least(PAIR, count - tile);
+            transform_inputs(grid, source, first + tile, some, PAIR, in_plane, v + tile / PAIR * wide_in);
+            transform_grads(grid, grads, 0, first + tile, some, PAIR, out_plane, d + tile / PAIR * wide_out);
         }
 #pragma omp for schedule(dynamic)
         for (long plane = 0; plane < PLANES; plane++) {
@@ -263,7 +266,7 @@ void strided_accumulate(Shape shape, int narrow, long chunk, const void *x, cons
             long place = plane - first_plane[phase], wide = size_of(phase & 1);
             const float *right = d + (place / wide * 5 + place % wide) * out_plane;
             for (long c = 0; c < wide_out; c += BLOCK * LANES)
-                multiply(inputs, least(BLOCK, (wide_out - c) / LANES), count, v + plane * in_plane, 1, wide_in,
+                multiply(inputs, least(BLOCK, (wide_out - c) / LANES), words(count), v + plane * in_plane, 1, wide_in,
                          right + c, wide_out, u + plane * inputs * wide_out + c, wide_out, !new || first > 0);
         }
     }

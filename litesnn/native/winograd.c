@@ -11,16 +11,32 @@
 
 #define POINTS 36
 
+/* The points 0, NEAR, -NEAR, FAR, -FAR and infinity. In single precision they are integers; in 16 bits the error of
+   integers would be twice that of these, which are still exact. */
+#ifdef BF16
+#define NEAR 0.75f
+#define FAR 1.5f
+#else
+#define NEAR 1.0f
+#define FAR 2.0f
+#endif
+#define NEAR2 (NEAR * NEAR)
+#define FAR2 (FAR * FAR)
+#define OF_ZERO (1 / (NEAR2 * FAR2))
+#define OF_NEAR (1 / (2 * NEAR2 * (NEAR2 - FAR2)))
+#define OF_FAR (1 / (2 * FAR2 * (FAR2 - NEAR2)))
+#define OF_LAST (1 / (2 * (FAR2 - NEAR2)))
+
 /* One dimension of the transform of the inputs, B^T d. */
 static inline void input_transform(const vec *d, long stride, vec *t, long step) {
     vec d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride], d4 = d[4 * stride], d5 = d[5 * stride];
-    vec a = d4 - 4 * d2, b = d3 - 4 * d1, c = d4 - d2, e = 2 * (d3 - d1);
-    t[0] = 4 * d0 - 5 * d2 + d4;
+    vec a = d4 - FAR2 * d2, b = NEAR * (d3 - FAR2 * d1), c = d4 - NEAR2 * d2, e = FAR * (d3 - NEAR2 * d1);
+    t[0] = NEAR2 * FAR2 * d0 - (NEAR2 + FAR2) * d2 + d4;
     t[step] = a + b;
     t[2 * step] = a - b;
     t[3 * step] = c + e;
     t[4 * step] = c - e;
-    t[5 * step] = 4 * d1 - 5 * d3 + d5;
+    t[5 * step] = NEAR2 * FAR2 * d1 - (NEAR2 + FAR2) * d3 + d5;
 }
 
 /* Of the products back to outputs, A^T m. */
@@ -28,15 +44,16 @@ static inline void output_transform(const vec *m, long stride, vec *y, long step
     vec p = m[stride] + m[2 * stride], s = m[stride] - m[2 * stride];
     vec r = m[3 * stride] + m[4 * stride], q = m[3 * stride] - m[4 * stride];
     y[0] = m[0] + p + r;
-    y[step] = s + 2 * q;
-    y[2 * step] = p + 4 * r;
-    y[3 * step] = s + 8 * q + m[5 * stride];
+    y[step] = NEAR * s + FAR * q;
+    y[2 * step] = NEAR2 * p + FAR2 * r;
+    y[3 * step] = NEAR2 * NEAR * s + FAR2 * FAR * q + m[5 * stride];
 }
 
 /* Of the gradient of the outputs, A g. */
 static inline void grad_transform(const vec *g, long stride, vec *t, long step) {
     vec g0 = g[0], g1 = g[stride], g2 = g[2 * stride], g3 = g[3 * stride];
-    vec even = g0 + g2, odd = g1 + g3, far = g0 + 4 * g2, farther = 2 * g1 + 8 * g3;
+    vec even = g0 + NEAR2 * g2, odd = NEAR * g1 + NEAR2 * NEAR * g3;
+    vec far = g0 + FAR2 * g2, farther = FAR * g1 + FAR2 * FAR * g3;
     t[0] = g0;
     t[step] = even + odd;
     t[2 * step] = even - odd;
@@ -47,56 +64,66 @@ static inline void grad_transform(const vec *g, long stride, vec *t, long step) 
 
 /* Of the weights, G w. */
 static inline void weight_transform(const vec *w, long stride, vec *u, long step) {
-    vec outer = w[0] + w[2 * stride], w1 = w[stride], far = w[0] * (1.0f / 24) + w[2 * stride] * (1.0f / 6);
-    u[0] = w[0] * 0.25f;
-    u[step] = (outer + w1) * (-1.0f / 6);
-    u[2 * step] = (outer - w1) * (-1.0f / 6);
-    u[3 * step] = far + w1 * (1.0f / 12);
-    u[4 * step] = far - w1 * (1.0f / 12);
+    vec outer = w[0] + NEAR2 * w[2 * stride], w1 = NEAR * w[stride], far = w[0] * OF_FAR + w[2 * stride] * (FAR2 * OF_FAR);
+    u[0] = w[0] * OF_ZERO;
+    u[step] = (outer + w1) * OF_NEAR;
+    u[2 * step] = (outer - w1) * OF_NEAR;
+    u[3 * step] = far + w[stride] * (FAR * OF_FAR);
+    u[4 * step] = far - w[stride] * (FAR * OF_FAR);
     u[5 * step] = w[2 * stride];
 }
 
 /* Of the products back to the gradient of the weights, G^T u. */
 static inline void weight_grad_transform(const vec *u, long stride, vec *w, long step) {
     vec p = u[stride] + u[2 * stride], q = u[3 * stride] + u[4 * stride];
-    w[0] = u[0] * 0.25f - p * (1.0f / 6) + q * (1.0f / 24);
-    w[step] = (u[2 * stride] - u[stride]) * (1.0f / 6) + (u[3 * stride] - u[4 * stride]) * (1.0f / 12);
-    w[2 * step] = (q - p) * (1.0f / 6) + u[5 * stride];
+    w[0] = u[0] * OF_ZERO + p * OF_NEAR + q * OF_FAR;
+    w[step] = (u[stride] - u[2 * stride]) * (NEAR * OF_NEAR) + (u[3 * stride] - u[4 * stride]) * (FAR * OF_FAR);
+    w[2 * step] = (q - p) * OF_LAST + u[5 * stride];
 }
 
-/* to[point][tile][channel] of the tiles first .. first + count, tiles plane apart. */
-static inline void transform_inputs(Grid grid, Images x, long first, long count, long plane, float *to) {
-    long across = padded(x.channels), image, top, left;
-    for (long tile = 0; tile < count; tile++) {
-        find(grid, first + tile, &image, &top, &left);
+/* to[point][tile][channel] of the tiles first .. first + count, points plane words apart. A word is a channel of
+   together tiles: PAIR, to sum over the tiles, or 1, to sum over the channels. */
+static inline void transform_inputs(Grid grid, Images x, long first, long count, int together, long plane, float *to) {
+    long across = padded(x.channels) * together / PAIR, image[PAIR], top[PAIR], left[PAIR];
+    for (long tile = 0; tile < count; tile += together) {
+        for (int t = 0; t < together; t++) find(grid, first + tile + t, image + t, top + t, left + t);
         for (long c = 0; c < x.channels; c += LANES) {
-            vec part[POINTS], column[6], out[6];
-            for (long j = 0; j < 6; j++) {
-                for (long i = 0; i < 6; i++) column[i] = value_at(x, image, top + i - 1, left + j - 1, c);
-                input_transform(column, 1, part + j, 6);
-            }
+            vec part[PAIR][POINTS], column[6], out[PAIR][6];
+            float *place = to + tile / together * across + c * together / PAIR;
+            for (int t = 0; t < together; t++)
+                for (long j = 0; j < 6; j++) {
+                    for (long i = 0; i < 6; i++) {
+                        column[i] = tile + t < count ? value_at(x, image[t], top[t] + i - 1, left[t] + j - 1, c) : (vec){0};
+                        if (together == 1 && !x.narrow && j > 1) /* what the next tile adds */
+                            fetch(x, image[0], top[0] + i - 1, left[0] + j + 3, c);
+                    }
+                    input_transform(column, 1, part[t] + j, 6);
+                }
             for (long i = 0; i < 6; i++) {
-                input_transform(part + 6 * i, 1, out, 1);
-                for (long j = 0; j < 6; j++) *(vec *)(to + (6 * i + j) * plane + tile * across + c) = out[j];
+                for (int t = 0; t < together; t++) input_transform(part[t] + 6 * i, 1, out[t], 1);
+                for (long j = 0; j < 6; j++) put(place + (6 * i + j) * plane, out[0][j], out[PAIR - 1][j], together);
             }
         }
     }
 }
 
 /* The same of the gradient of the outputs, whose tiles do not overlap. */
-static inline void transform_grads(Grid grid, Images g, long first, long count, long plane, float *to) {
-    long across = padded(g.channels), image, top, left;
-    for (long tile = 0; tile < count; tile++) {
-        find(grid, first + tile, &image, &top, &left);
+static inline void transform_grads(Grid grid, Images g, long first, long count, int together, long plane, float *to) {
+    long across = padded(g.channels) * together / PAIR, image[PAIR], top[PAIR], left[PAIR];
+    for (long tile = 0; tile < count; tile += together) {
+        for (int t = 0; t < together; t++) find(grid, first + tile + t, image + t, top + t, left + t);
         for (long c = 0; c < g.channels; c += LANES) {
-            vec part[24], column[4], out[6];
-            for (long j = 0; j < 4; j++) {
-                for (long i = 0; i < 4; i++) column[i] = value_at(g, image, top + i, left + j, c);
-                grad_transform(column, 1, part + j, 4);
-            }
+            vec part[PAIR][24], column[4], out[PAIR][6];
+            float *place = to + tile / together * across + c * together / PAIR;
+            for (int t = 0; t < together; t++)
+                for (long j = 0; j < 4; j++) {
+                    for (long i = 0; i < 4; i++)
+                        column[i] = tile + t < count ? value_at(g, image[t], top[t] + i, left[t] + j, c) : (vec){0};
+                    grad_transform(column, 1, part[t] + j, 4);
+                }
             for (long i = 0; i < 6; i++) {
-                grad_transform(part + 4 * i, 1, out, 1);
-                for (long j = 0; j < 6; j++) *(vec *)(to + (6 * i + j) * plane + tile * across + c) = out[j];
+                for (int t = 0; t < together; t++) grad_transform(part[t] + 4 * i, 1, out[t], 1);
+                for (long j = 0; j < 6; j++) put(place + (6 * i + j) * plane, out[0][j], out[PAIR - 1][j], together);
             }
         }
     }
@@ -124,8 +151,9 @@ static inline void transform_outputs(Grid grid, long height, long width, long ch
     }
 }
 
-/* u[point][inputs][outputs padded] of w [outputs][9][inputs]; backwards, of the kernels turned round, u[point][outputs]
-   [inputs padded]: the weights of the convolution that takes the gradient of the outputs to that of the inputs. */
+/* u[point][inputs][outputs padded] of w [outputs][9][inputs], in words of PAIR inputs; backwards, of the kernels turned
+   round, u[point][outputs][inputs padded], in words of PAIR outputs: the weights of the convolution that takes the
+   gradient of the outputs to that of the inputs. */
 static void transform_weights(long inputs, long outputs, const float *w, int backwards, float *u) {
     long wide_in = padded(inputs), wide_out = padded(outputs);
 #pragma omp for schedule(static) collapse(2)
@@ -135,24 +163,15 @@ static void transform_weights(long inputs, long outputs, const float *w, int bac
             for (long k = 0; k < LANES; k++) {
                 vec kernel[9], part[18];
                 if (o + k >= outputs) {
-                    if (!backwards) memset(block[k], 0, sizeof block[k]);
+                    memset(block[k], 0, sizeof block[k]);
                     continue;
                 }
                 for (long a = 0; a < 9; a++)
                     kernel[backwards ? 8 - a : a] = load(w + ((o + k) * 9 + a) * inputs + i, inputs - i);
                 for (long j = 0; j < 3; j++) weight_transform(kernel + j, 3, part + j, 3);
                 for (long a = 0; a < 6; a++) weight_transform(part + 3 * a, 1, (vec *)block[k][6 * a], 1);
-                if (backwards)
-                    for (long x = 0; x < POINTS; x++)
-                        *(vec *)(u + (x * outputs + o + k) * wide_in + i) = *(vec *)block[k][x];
             }
-            if (backwards) continue;
-            for (long x = 0; x < POINTS; x++)
-                for (long l = 0; l < LANES && i + l < inputs; l++) {
-                    vec value;
-                    for (long k = 0; k < LANES; k++) value[k] = block[k][x][l];
-                    *(vec *)(u + (x * inputs + i + l) * wide_out + o) = value;
-                }
+            put_weights(POINTS, block[0][0], inputs, outputs, i, o, backwards, u);
         }
 }
 
@@ -167,7 +186,7 @@ void winograd_apply(Shape shape, long from, long to, long chunk, const float *x,
                     float *scratch, long threads) {
     Grid grid = grid_of(shape.height, shape.width);
     long tiles = shape.images * grid.down * grid.across, wide_from = padded(from), wide_to = padded(to);
-    long from_plane = plane_of(chunk, wide_from), to_plane = plane_of(chunk, BLOCK * LANES);
+    long from_plane = plane_of(chunk, wide_from / PAIR), to_plane = plane_of(chunk, BLOCK * LANES);
     Images source = {shape.height, shape.width, from, x, 0};
 #pragma omp parallel num_threads(threads)
     {
@@ -175,12 +194,12 @@ void winograd_apply(Shape shape, long from, long to, long chunk, const float *x,
 #pragma omp for schedule(dynamic)
         for (long first = 0; first < tiles; first += chunk) {
             long count = least(chunk, tiles - first);
-            transform_inputs(grid, source, first, count, from_plane, v);
+            transform_inputs(grid, source, first, count, 1, from_plane, v);
             for (long c = 0; c < wide_to; c += BLOCK * LANES) {
                 long wide = least(BLOCK * LANES, wide_to - c);
                 for (long point = 0; point < POINTS; point++)
-                    multiply(count, wide / LANES, from, v + point * from_plane, wide_from, 1,
-                             u + point * from * wide_to + c, wide_to, m + point * to_plane, wide, 0);
+                    multiply(count, wide / LANES, words(from), v + point * from_plane, wide_from / PAIR, 1,
+                             u + point * words(from) * wide_to + c, wide_to, m + point * to_plane, wide, 0);
                 transform_outputs(grid, shape.height, shape.width, to, c, wide, m, to_plane, first, count, y);
             }
         }
@@ -193,7 +212,7 @@ void winograd_accumulate(Shape shape, int narrow, long chunk, const void *x, con
     Grid grid = grid_of(shape.height, shape.width);
     long inputs = shape.inputs, wide_in = padded(inputs), wide_out = padded(shape.outputs);
     long tiles = shape.images * grid.down * grid.across;
-    long in_plane = plane_of(chunk, wide_in), out_plane = plane_of(chunk, wide_out);
+    long in_plane = plane_of(words(chunk), wide_in), out_plane = plane_of(words(chunk), wide_out);
     Images source = {shape.height, shape.width, inputs, x, narrow};
     Images grads = {shape.height, shape.width, shape.outputs, g, 0};
     float *v = scratch, *d = scratch + POINTS * in_plane;
@@ -201,14 +220,15 @@ void winograd_accumulate(Shape shape, int narrow, long chunk, const void *x, con
     for (long first = 0; first < tiles; first += chunk) {
         long count = least(chunk, tiles - first);
 #pragma omp for schedule(dynamic, 8)
-        for (long tile = 0; tile < count; tile++) {
-            transform_inputs(grid, source, first + tile, 1, in_plane, v + tile * wide_in);
-            transform_grads(grid, grads, first + tile, 1, out_plane, d + tile * wide_out);
+        for (long tile = 0; tile < count; tile += PAIR) {
+            long some = least(PAIR, count - tile);
+            transform_inputs(grid, source, first + tile, some, PAIR, in_plane, v + tile / PAIR * wide_in);
+            transform_grads(grid, grads, first + tile, some, PAIR, out_plane, d + tile / PAIR * wide_out);
         }
 #pragma omp for schedule(dynamic)
         for (long point = 0; point < POINTS; point++)
             for (long c = 0; c < wide_out; c += BLOCK * LANES)
-                multiply(inputs, least(BLOCK, (wide_out - c) / LANES), count, v + point * in_plane, 1, wide_in,
+                multiply(inputs, least(BLOCK, (wide_out - c) / LANES), words(count), v + point * in_plane, 1, wide_in,
                          d + point * out_plane + c, wide_out, u + point * inputs * wide_out + c, wide_out,
                          !new || first > 0);
     }

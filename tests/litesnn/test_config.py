@@ -101,6 +101,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("v_threshold", 0),
     ("dspike_b", 0),
     ("dspike_b", float("inf")),
+    ("precision", "fp16"),
     ("search_epochs", 0),
     ("search_batch", 0),
     ("weight_lr", 0),

@@ -1,0 +1,4 @@
+/* convolve.c with products of 16-bit numbers. */
+
+#define BF16
+#include "convolve.c"

@@ -1,0 +1,4 @@
+/* strided.c with products of 16-bit numbers. */
+
+#define BF16
+#include "strided.c"

@@ -1,0 +1,4 @@
+/* winograd.c with products of 16-bit numbers. */
+
+#define BF16
+#include "winograd.c"
