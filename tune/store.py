@@ -4,7 +4,9 @@ NAME/experiment.json               the recipe that all trials share, the referen
 NAME/trials/<trial>/point.json     λ1, λ2, p and seed; recipe.json beside it
                     metrics.jsonl  one line per epoch
                     genotype.json  once the search is over
-                    search.pt, retrain.pt   checkpoints, until the trial is over
+                    search.pt, retrain.pt   checkpoints, until the trial is over; search.previous.pt, …: those before
+                    attempt.txt             which process may write here, until the trial is over
+                    notes.txt               what was out of the ordinary, if anything was
                     model.safetensors       the network of a finished trial
                     result.json    the outcome: the trial's whole row of the table
 NAME/trials.csv, front.csv, front.png
@@ -20,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from litesnn.checks import InputError
+from litesnn.config import Recipe
 from tune.folder import TrialFolder, read_json, read_rows, write_json
 from tune.front import Reference
 from tune.places import Place, check_place, folder_names, read_bytes, read_files
@@ -70,7 +73,8 @@ class Experiment:
         check_place("storage", self.path)
         if read_bytes(self.path / "experiment.json") is None:
             return
-        found = self.recipe()
+        # A field that was added later had its default before.
+        found = {**{key: value for key, value in Recipe().to_dict().items() if key in recipe}, **self.recipe()}
         others = [key for key in {**recipe, **found} if recipe.get(key) != found.get(key)]
         if others:
             differences = "; ".join(f"{key}: there {found.get(key)!r}, here {recipe.get(key)!r}" for key in others)

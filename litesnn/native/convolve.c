@@ -12,8 +12,8 @@ static inline long planes_of(long stride) { return stride == 1 ? 36 : 81; }
 static inline long points_of(long stride) { return stride == 1 ? 36 : 25; }
 
 /* Tiles that are worked on at once, so that their transforms stay in the second-level cache. */
-static inline long forward_chunk(Shape s, long stride) { return between(8, 6144 / padded(s.inputs) / stride, 32); }
-static inline long backward_chunk(Shape s, long stride) { return between(8, 6144 / padded(s.outputs), 32) / stride; }
+static inline long forward_chunk(Shape s, long stride) { return between(16, 6144 / padded(s.inputs) / stride, 32); }
+static inline long backward_chunk(Shape s, long stride) { return between(16, 6144 / padded(s.outputs), 32) / stride; }
 static inline long weight_chunk(Shape s, long stride) {
     return PAIR * between(64, 24576 / (padded(s.inputs) + padded(s.outputs)) / stride, 256);
 }

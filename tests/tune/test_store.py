@@ -251,6 +251,14 @@ def test_another_recipe_under_the_same_name_is_refused_with_every_difference(tmp
     assert experiment.recipe() == {"nodes": 2, "widths": [1], "tau": 0.2}
 
 
+def test_an_experiment_from_before_a_field_had_its_default(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "name")
+    experiment.open({"nodes": 2})
+    experiment.check({"nodes": 2, "precision": "fp32"})
+    with pytest.raises(InputError, match="precision: there 'fp32', here 'bf16'"):
+        experiment.check({"nodes": 2, "precision": "bf16"})
+
+
 def test_the_reference_is_kept_beside_the_recipe(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "name")
     first = Reference(accuracy=10, model_size_bits=5, bit_synops=7)
