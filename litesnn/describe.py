@@ -2,7 +2,10 @@
 
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, dense_operations
+from litesnn.export.sizes import Sizes, entropy_bits, size_text
 from litesnn.genotype import Genotype
+from litesnn.layout import conv_shapes
+from litesnn.prune import kept_count
 
 
 def draw_cell(genotype: Genotype, recipe: Recipe) -> str:
@@ -26,7 +29,7 @@ def draw_cell(genotype: Genotype, recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: str) -> str:
+def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: str, sizes: Sizes | None = None) -> str:
     """Text for a terminal.
 
     Args:
@@ -34,14 +37,14 @@ def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: st
         recipe: its recipe.
         cost: its counts.
         activity: one phrase that says which spike rates the counts rest on.
+        sizes: of a trained network; without one they follow from the genotype, with positions at their entropy.
     """
     rows = [
         ("bits per cell", " ".join(map(str, genotype.bits))),
         ("bits of stem, classifier", f"{recipe.stem_bits}, {recipe.classifier_bits}"),
         ("timesteps T", str(genotype.timesteps)),
         ("pruned", f"{genotype.p:g} % of the weights of every layer"),
-        ("model size", f"{cost.model_size_bits / 8e6:.4f} MB (kept weights at their bits)"),
-        ("  batch norm and scales", f"{cost.side_bits / 8e6:.4f} MB at 32 bits, not in the line above"),
+        *(_expected_sizes(genotype, recipe, cost) if sizes is None else sizes.lines()),
         ("dense operations", f"{dense_operations(genotype, recipe) / 1e6:.2f} M per timestep, nothing pruned"),
         ("additions", f"{cost.additions / 1e6:.3f} M per sample ({activity})"),
         ("multiplications", f"{cost.multiplications / 1e6:.3f} M per sample (the stem)"),
@@ -54,6 +57,27 @@ def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: st
     width = max(len(name) for name, _ in rows)
     table = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
     return f"{draw_cell(genotype, recipe)}\n\n{table}"
+
+
+def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> list[tuple[str, str]]:
+    layers = conv_shapes(recipe, recipe.retrain_channels, recipe.classes, genotype)
+    kept, weights = (
+        sum(kept_count(layer.weights, genotype.p) for layer in layers),
+        sum(layer.weights for layer in layers),
+    )
+    each = min(entropy_bits(kept / weights), weights / max(1, kept))
+    file = cost.model_size_bits + kept * each + cost.side_bits
+    dense = sum(layer.weights * (layer.bits or 0) for layer in layers)
+    return [
+        (
+            "size as in the paper",
+            f"{size_text(cost.model_size_bits)} (Eq. 18: kept weights at their bits, positions left out)",
+        ),
+        ("size of the file", f"about {size_text(file)} and a header of 1 kB"),
+        ("  positions", f"{size_text(kept * each)} ({each:.2f} bits for each of {kept:,} kept weights, at random)"),
+        ("  batch norm and steps", f"{size_text(cost.side_bits)} (32 bits each)"),
+        ("size when dense", f"{size_text(dense)} (all {weights:,} weights at the same bits)"),
+    ]
 
 
 def _source(source: int) -> str:

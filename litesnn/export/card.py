@@ -1,0 +1,151 @@
+"""The model card beside every export: what the network is, what it can, what it costs and where it is from."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from litesnn.checks import InputError
+from litesnn.config import Recipe
+from litesnn.cost import derived_cost
+from litesnn.describe import draw_cell
+from litesnn.export.packed import Packed
+from litesnn.export.sizes import measure_sizes
+from litesnn.genotype import Genotype
+
+_VERSIONED = ("litesnn", "torch", "numpy", "safetensors")
+_USES = {
+    "lsnn": "`litesnn run {name} FILE` classifies an image or a clip; `litesnn describe {name}` shows the network.",
+    "nir": "A NIR graph, read by `nir.read`; its neurons are discretised with a step of 0.1 ms, see docs/export.md.",
+    "onnx": "Input `input`, float32 [N, C, H, W], normalised as below; output `logits`, the mean over time, [N, K].",
+}
+
+
+def read_provenance(model: Path) -> dict[str, Any]:
+    """What ``result.json`` beside a model says about its accuracy, point and seed; empty where there is none.
+
+    Raises:
+        InputError: the file is there but is damaged.
+    """
+    path = model.parent / "result.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"result: expected JSON, got {path} ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"result: expected an object, got {type(values).__name__} in {path}")
+    return values
+
+
+def model_card(packed: Packed, recipe: Recipe, provenance: Mapping[str, Any], name: str, kind: str, size: int) -> str:
+    """The card in Markdown.
+
+    Args:
+        packed: the network.
+        recipe: the whole recipe of its training, or the packed network's own where that is all there is.
+        provenance: see ``read_provenance``.
+        name: file name of the export.
+        kind: ``lsnn``, ``nir`` or ``onnx``.
+        size: of the export in bytes.
+    """
+    genotype = Genotype.from_json(json.dumps(dict(packed.genotype)))
+    cost = derived_cost(genotype, packed.recipe, torch.from_numpy(packed.rates.copy()))
+    point = [f"{key} = {provenance[key]:g}" for key in ("lambda1", "lambda2", "p") if _is_number(provenance.get(key))]
+    facts = [
+        ("data", _data_text(recipe)),
+        ("classes", _short(packed.classes)),
+        ("input", " x ".join(map(str, recipe.input_shape)) + " (channels x height x width)"),
+        ("test accuracy", _percent(provenance, "test_accuracy", "test split, read once after training")),
+        ("validation accuracy", _percent(provenance, "val_accuracy", "validation split, after the last epoch")),
+        *measure_sizes(packed).lines(),
+        (f"size of {name}", f"{size:,} bytes"),
+        ("bits per cell", " ".join(map(str, genotype.bits))),
+        ("bits of stem, classifier", f"{recipe.stem_bits}, {recipe.classifier_bits}"),
+        ("timesteps", str(genotype.timesteps)),
+        ("pruned", f"{genotype.p:g} % of the weights of every layer"),
+        ("additions", f"{cost.additions / 1e6:.4f} M SynOps per sample, from spike rates on the validation split"),
+        ("multiplications", f"{cost.multiplications / 1e6:.4f} M per sample, in the stem"),
+        ("Bit-SynOps", f"{cost.bit_synops / 1e6:.4f} M per sample"),
+        ("energy", f"{1e3 * cost.energy_mj:.4f} µJ per sample at 0.9 pJ per addition and 3.7 pJ per multiplication"),
+        ("energy as an ANN", f"{1e3 * cost.ann_energy_mj:.4f} µJ per sample, the same layers dense in activations"),
+        ("neuron", f"LIF, decay {recipe.tau:g}, threshold {recipe.v_threshold:g}, reset to 0"),
+        ("point", ", ".join(point) or f"p = {genotype.p:g}; λ1 and λ2 are not recorded"),
+        ("seed", str(provenance.get("seed", "not recorded"))),
+        ("exported with", f"Python {platform.python_version()}, {_versions()}"),
+    ]
+    table = "\n".join(f"| {key.strip()} | {_cell(value)} |" for key, value in facts)
+    normalised = f"Inputs are normalised by mean {_numbers(packed.mean)} and deviation {_numbers(packed.std)}"
+    return (
+        f"# {name}\n\n"
+        "A spiking network found by joint search over cell, bits, pruning and timesteps (LitE-SNN, IJCAI 2024).\n\n"
+        f"{_USES[kind].format(name=name)}\n\n"
+        f"| | |\n|---|---|\n{table}\n\n"
+        f"{normalised}{_scale_of_inputs(recipe)}.\n\n"
+        f"## The cell\n\n```\n{draw_cell(genotype, recipe)}\n```\n\n"
+        "## Training recipe\n\nWhat differs from the defaults of `litesnn.Recipe`:\n\n"
+        f"```json\n{json.dumps(_differences(recipe), indent=2, ensure_ascii=False)}\n```\n"
+    )
+
+
+def _data_text(recipe: Recipe) -> str:
+    name = recipe.dataset
+    if name.startswith("folder:"):
+        return f"own files ({Path(name.removeprefix('folder:')).name})"
+    return (
+        f"{name} ({recipe.val_fraction:g} of the training part held out for validation, split seed {recipe.split_seed})"
+    )
+
+
+def _scale_of_inputs(recipe: Recipe) -> str:
+    clips = recipe.input_shape == (1, 40, 98)
+    return ", after MFCC features (40 coefficients, 98 frames)" if clips else ", after pixels were brought to 0 … 1"
+
+
+def _differences(recipe: Recipe) -> dict[str, Any]:
+    """Fields that are not at their default; of a folder only its name."""
+    values, defaults = recipe.to_dict(), Recipe().to_dict()
+    for key in ("dataset", "search_dataset"):
+        if values[key].startswith("folder:"):
+            values[key] = f"folder:{Path(values[key].removeprefix('folder:')).name}"
+    return {key: value for key, value in values.items() if value != defaults[key]}
+
+
+def _percent(provenance: Mapping[str, Any], key: str, split: str) -> str:
+    value = provenance.get(key)
+    return f"{value:.2f} % ({split})" if _is_number(value) else "not recorded (`litesnn evaluate` measures it)"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 20 else f"{len(names)}: {', '.join(names[:10])}, …"
+
+
+def _numbers(values: Any) -> str:
+    flat = [f"{value:.6g}" for value in values.ravel()]
+    return ", ".join(flat if len(flat) <= 6 else [*flat[:3], f"… ({len(flat)} in all)"])
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of a table cell."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _versions() -> str:
+    found = []
+    for package in _VERSIONED:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -1,0 +1,62 @@
+"""``litesnn export``: a trained network as a file for elsewhere, with its model card beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from litesnn.checks import check_choice, user_path
+from litesnn.config import Recipe
+from litesnn.export.card import model_card, read_provenance
+from litesnn.export.convert import pack
+from litesnn.export.packed import Packed, read_packed
+from litesnn.export.sizes import measure_sizes
+from litesnn.files import write_bytes, write_text
+from litesnn.model import Model
+
+FORMATS = ("lsnn", "nir", "onnx")
+
+
+def read_network(path: Path) -> tuple[Packed, Recipe]:
+    """A trained or a packed model as a packed network, and what is known of its recipe."""
+    if path.suffix == ".lsnn":
+        packed = read_packed(path)
+        return packed, packed.recipe
+    model = Model.load(path, torch.device("cpu"))
+    return pack(model), model.recipe
+
+
+def export(args: argparse.Namespace) -> None:
+    """Writes ``args.model`` as ``args.format`` to ``args.out``, and ``<out>.md``."""
+    kind = check_choice("format", args.format or _kind(args.out), FORMATS)
+    out = user_path("out", args.out) if args.out is not None else args.model.with_name(f"model.{kind}")
+    packed, recipe = read_network(args.model)
+    content = _content(packed, kind)
+    card = model_card(packed, recipe, read_provenance(args.model), out.name, kind, len(content))
+    write_bytes(out, content)
+    write_text(out.with_name(out.name + ".md"), card)
+    lines = [("written", f"{out} ({len(content):,} bytes) and its card {out.name}.md"), *measure_sizes(packed).lines()]
+    width = max(len(name) for name, _ in lines)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in lines))
+    if kind == "lsnn":
+        print(f"next: litesnn run {out} FILE")
+
+
+def _content(packed: Packed, kind: str) -> bytes:
+    if kind == "lsnn":
+        return packed.to_bytes()
+    if kind == "nir":
+        from litesnn.export.nir_graph import nir_bytes
+
+        return nir_bytes(packed)
+    from litesnn.export.onnx_graph import onnx_bytes
+
+    return onnx_bytes(packed)
+
+
+def _kind(out: str | None) -> str:
+    """The format that the ending of a file asks for."""
+    suffix = Path(out).suffix.removeprefix(".") if out is not None else ""
+    return suffix if suffix in FORMATS else "lsnn"
