@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: pareto test lock clean
+.PHONY: pareto test audit lock clean
 
 # Extra options: make pareto ARGS="--preset cifar10-small --data-root ~/data"
 pareto: $(READY)
@@ -23,6 +23,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
+
+# Looks every pinned package up among the published vulnerabilities; one that cannot be looked up is a failure.
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 # Resolves pyproject.toml anew and writes the exact versions down.
 lock:
