@@ -1,19 +1,49 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from litesnn.checks import InputError
+
+_PASSING = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOBUFS),  # somebody may free what is missing
+    *(errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT),  # a disk, or a server behind it
+    *(errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+}
+_PAUSES_S = (0.1, 0.5)
+
+
+class StorageError(InputError):
+    """A place that fails now and may work later: it is full, or the disk or server behind it has a bad moment."""
+
+
+def storage_error(text: str, error: OSError) -> InputError:
+    """The error to raise for the system's ``error``: a ``StorageError`` where trying again makes sense."""
+    return (StorageError if error.errno in _PASSING else InputError)(f"{text}, got {error.strerror or error}")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Lets ``write`` fill a temporary file beside ``path`` and renames it, so that ``path`` is never half-written.
 
+    A storage that has a bad moment is tried three times in all.
+
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written; a ``StorageError`` if that may pass.
     """
+    for pause in _PAUSES_S:
+        try:
+            return _write_once(path, write)
+        except StorageError:
+            time.sleep(pause)
+    _write_once(path, write)
+
+
+def _write_once(path: Path, write: Callable[[Path], None]) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,10 +56,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: expected a place that can be written, got {error.strerror or error}") from None
+        raise storage_error(f"{path}: expected a place that can be written", error) from None
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what is left is removed when the trial ends
+                temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -88,6 +88,8 @@ PARETO_CASES = [
     ("--time-budget 0h", "time-budget: expected a time above 0"),
     ("--time-budget 2x", "time-budget: expected a time above 0"),
     ("--time-budget=-1h", "time-budget: expected a time above 0"),
+    ("--trial-timeout 0s", "trial-timeout: expected a time above 0"),
+    ("--trial-timeout soon", "trial-timeout: expected a time above 0"),
     ("--log foo", "log: expected one of tensorboard, mlflow, wandb, got 'foo'"),
     ("--log tensorboard,foo", "log: expected one of tensorboard, mlflow, wandb, got 'foo'"),
     ("--log tensorboard,tensorboard", "log: expected different loggers"),

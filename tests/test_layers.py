@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WITHOUT_RAY_OR_TORCH = (
-    *("amounts", "folder", "front", "halving", "merge", "pick", "places", "plot"),
+    *("amounts", "folder", "front", "halving", "merge", "patience", "pick", "places", "plot"),
     *("points", "rows", "settings", "space", "store", "summary"),
 )
-WITH_RAY = {f"tune/{name}.py" for name in "cluster launch live loggers outcomes scheduler searcher trial".split()}
+_WITH_RAY = "cluster launch live loggers metrics_ray outcomes scheduler searcher trial watchdog"
+WITH_RAY = {f"tune/{name}.py" for name in _WITH_RAY.split()}
 
 
 def imported(path: Path) -> set[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from litesnn.checks import InputError
-from tune.places import Place, read_bytes, read_files, remove, write_text
+from tune.places import Place, read_bytes, read_files, read_text, remove, set_aside, write_text
 from tune.rows import (
     FAILED,
     OUTCOMES,
@@ -39,6 +42,14 @@ class TrialFolder:
         """State of a phase after its last finished epoch."""
         return self.path / f"{phase}.pt"
 
+    def previous_checkpoint(self, phase: str) -> Place:
+        """State after the epoch before; read where the newest one is damaged."""
+        return self.path / f"{phase}.previous.pt"
+
+    def keep_checkpoint(self, phase: str) -> None:
+        """Makes the newest checkpoint, if there is one, the previous one, before a newer one is written."""
+        set_aside(self.checkpoint(phase), self.previous_checkpoint(phase))
+
     @property
     def genotype(self) -> Place:
         """Exists once the search is over."""
@@ -53,6 +64,28 @@ class TrialFolder:
         """Says what the trial is about; the recipe lies beside the genotype for whoever takes it elsewhere."""
         write_json(self.path / "point.json", point)
         write_json(self.path / "recipe.json", recipe)
+
+    def claim(self) -> str:
+        """Writes down which attempt of the trial may write here from now on, and returns its mark for ``is_claimed_by``.
+
+        An attempt that was given up may still be alive: on a host that the network lost, or in a machine that slept.
+        """
+        mark = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}"
+        write_text(self._attempt, mark + "\n")
+        return mark
+
+    def is_claimed_by(self, mark: str) -> bool:
+        """Whether no later attempt has claimed the folder and the trial is not over."""
+        return (read_text(self._attempt) or "").strip() == mark
+
+    @property
+    def _attempt(self) -> Place:
+        return self.path / "attempt.txt"
+
+    def note(self, text: str) -> None:
+        """Adds a line to what was out of the ordinary in this trial."""
+        path = self.path / "notes.txt"
+        write_text(path, (read_text(path) or "") + text + "\n")
 
     def write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Replaces the metrics by these, one line per epoch."""
@@ -119,6 +152,8 @@ class TrialFolder:
         """Removes what has served its purpose once there is an outcome, and what a kill left of a file."""
         for phase in ("search", "retrain"):
             remove(self.checkpoint(phase))
+            remove(self.previous_checkpoint(phase))
+        remove(self._attempt)
         if isinstance(self.path, Path):
             for name in _OF_THE_TRIAL_ALONE:
                 for leftover in self.path.glob(f".{name}.*"):

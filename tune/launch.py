@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from ray import tune as ray_tune
 from ray.tune import Callback
 from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.trainable.function_trainable import wrap_function
 from rich.console import Console
 
 from litesnn.config import Recipe
@@ -22,6 +24,7 @@ from tune.front import Reference
 from tune.halving import Halving
 from tune.live import LiveTable
 from tune.loggers import loggers
+from tune.metrics_ray import Metrics
 from tune.outcomes import Outcomes
 from tune.points import Trial
 from tune.scheduler import ParetoScheduler
@@ -29,10 +32,9 @@ from tune.searcher import ParetoSearcher
 from tune.settings import Settings
 from tune.shared_data import Arrays
 from tune.space import Space
-from tune.store import Experiment
+from tune.store import OUTCOMES, Experiment
 from tune.trial import run_trial
-
-_RETRIES = 2  # of a trial whose process or node died; it continues from its checkpoint
+from tune.watchdog import RETRIES, TimeBudget, Watchdog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,8 @@ class Launch:
 
     def run(self, trials: list[Trial]) -> bool:
         """Runs these trials; whether all of them came to an end of their own."""
-        self._fit(len(trials), param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
+        names = {trial.name for trial in trials}
+        self._fit(len(trials), names, param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
         return all(self.experiment.trial(trial.name).read_result() is not None for trial in trials)
 
     def run_searched(self, space: Space) -> bool:
@@ -83,7 +86,8 @@ class Launch:
             study_name=self.experiment.path.name,
         )
         if searcher.remaining:
-            self._fit(searcher.remaining, search_alg=searcher, num_samples=searcher.remaining)
+            again = {row["trial"] for row in known if row["status"] not in OUTCOMES}
+            self._fit(searcher.remaining, again, search_alg=searcher, num_samples=searcher.remaining)
         return searcher.done
 
     def _config(self, trial: Trial) -> dict[str, Any]:
@@ -95,43 +99,51 @@ class Launch:
             "folder": str(self.experiment.trial(trial.name).path),
         }
 
-    def _fit(self, count: int, *, param_space: Any = None, **tuning: Any) -> None:
-        settings = self.settings
+    def _fit(self, count: int, again: Collection[str], *, param_space: Any = None, **tuning: Any) -> None:
+        settings, before = self.settings, self.experiment.table()
         scheduler = self._scheduler() if settings.early_stopping else None
         live = LiveTable(
             self.recipe,
             self.experiment,
-            self.experiment.table(),
+            before,
             self.reference,
             count,
             min(self.slots, count),
             self.console,
             scheduler.epochs_saved if scheduler else lambda: 0,
         )
-        outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {})
-        callbacks: list[Callback] = [_Silent(), outcomes, live, *loggers(settings.log, self.experiment)]
+        watchdog = Watchdog(settings.trial_timeout_s, self.console)
+        outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {}, watchdog.reasons)
+        budget = None if settings.time_budget_s is None else TimeBudget(settings.time_budget_s)
+        samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
+        metrics = Metrics(live, self.recipe, before, self.experiment.path, samples, again)
+        followers: list[Callback] = [watchdog, outcomes, live, metrics]
+        callbacks = [_Silent(), *followers, *loggers(settings.log, self.experiment)]
         trainable = ray_tune.with_parameters(run_trial, data=self.data)
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(trainable, resources(settings)),
+            _named(ray_tune.with_resources(trainable, resources(settings)), self.experiment.path.name),
             param_space=param_space,
             tune_config=ray_tune.TuneConfig(
                 scheduler=scheduler,
                 max_concurrent_trials=settings.max_concurrent or None,
-                time_budget_s=settings.time_budget_s,
                 reuse_actors=True,
+                trial_name_creator=lambda trial: trial.config["trial"],
                 trial_dirname_creator=lambda trial: f"{trial.config['trial']}-{trial.trial_id}",
                 **tuning,
             ),
             run_config=ray_tune.RunConfig(
-                name=time.strftime("%Y%m%d-%H%M%S"),
-                failure_config=ray_tune.FailureConfig(max_failures=_RETRIES),
+                # A clock that is set back must not lead into the folder of an earlier run.
+                name=f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
+                stop=budget,
+                failure_config=ray_tune.FailureConfig(max_failures=RETRIES),
                 callbacks=callbacks,
                 verbose=0,
                 **self._ray_storage(),
             ),
         )
-        with live, _terminated_like_interrupted():
+        with live, metrics, _terminated_like_interrupted():
             tuner.fit()
+        outcomes.settle()
 
     def _scheduler(self) -> ParetoScheduler:
         settings, recipe = self.settings, self.recipe
@@ -162,6 +174,20 @@ class _Silent(TrialProgressCallback):
         """Says nothing."""
 
     on_trial_error = on_trial_complete = on_trial_result
+
+
+def _named(function: Any, experiment: str) -> type:
+    """The trainable, as an actor that Ray's dashboard shows under a name that says something.
+
+    An actor keeps the name that it starts with; the trials that it runs later are told by its title and its log.
+    """
+
+    class ImplicitFunc(wrap_function(function)):  # type: ignore[misc]
+        def __repr__(self) -> str:
+            return f"{experiment} from {self.config['trial']} on"
+
+    ImplicitFunc.__qualname__ = "ImplicitFunc"  # what Ray's dashboard shows as its class
+    return ImplicitFunc
 
 
 @contextmanager

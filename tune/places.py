@@ -17,6 +17,7 @@ from typing import Any
 from upath import UPath
 
 from litesnn.checks import InputError, fail, user_path
+from litesnn.files import StorageError, storage_error
 from litesnn.files import write_bytes as write_local
 
 Place = Path | UPath
@@ -136,7 +137,7 @@ def write_bytes(path: Place, content: bytes) -> None:
     """Writes a file whole or not at all.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: the place cannot be written; a ``StorageError`` if that may pass.
     """
     if isinstance(path, Path):
         write_local(path, content)
@@ -160,6 +161,26 @@ def remove(path: Place) -> None:
             path.fs.rm_file(path.path)
     except FileNotFoundError:
         pass
+
+
+def set_aside(path: Place, older: Place) -> None:
+    """Makes a file, if it is there, the ``older`` one in place of what lay there.
+
+    A local file is gone from ``path`` then; on an object store, where nothing is renamed, it stays until it is replaced.
+
+    Raises:
+        InputError: the place cannot be written; a ``StorageError`` if that may pass.
+    """
+    try:
+        if isinstance(path, Path):
+            os.replace(path, str(older))
+        elif not isinstance(older, Path):
+            with _one_line(path):
+                path.fs.cp_file(path.path, older.path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise storage_error(f"{older}: expected a place that can be written", error) from None
 
 
 @contextmanager
@@ -203,7 +224,7 @@ def _read_local(path: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
-        raise InputError(f"{path}: expected a file that can be read, got {error.strerror or error}") from None
+        raise storage_error(f"{path}: expected a file that can be read", error) from None
 
 
 def _read_or_error(path: str) -> bytes | InputError | None:
@@ -223,7 +244,8 @@ def _one_line(path: UPath, missing: bool = False) -> Iterator[None]:
     except Exception as error:  # every store's client has errors of its own
         if isinstance(error, FileNotFoundError) and not missing:
             raise
-        raise InputError(f"{path}: expected a store that answers, got {_text(error)}") from None
+        kind = InputError if isinstance(error, FileNotFoundError | PermissionError) else StorageError
+        raise kind(f"{path}: expected a store that answers, got {_text(error)}") from None
 
 
 def _text(error: Exception) -> str:

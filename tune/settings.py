@@ -105,6 +105,12 @@ class Settings:
     )
     cpus_per_trial: int = _setting(1, "resources", "CPU threads of a trial", "N")
     gpus_per_trial: float = _setting(0.0, "resources", "GPUs of a trial; a fraction shares one", "N")
+    trial_timeout: str = _setting(
+        "4h",
+        "resources",
+        "restart a trial that has reported nothing for this time; after the third time it failed; 0: never",
+        "TIME",
+    )
     max_concurrent: int = _setting(0, "resources", "most trials at once; 0: as many as fit", "N")
     time_budget: str = _setting("", "resources", "end in order after this time, such as 90m, 2h or 1d", "TIME")
 
@@ -128,7 +134,7 @@ class Settings:
             raise fail("log", "different loggers", ",".join(self.log))
         self._check_name()
         self._check_sources()
-        _ = self.time_budget_s
+        _ = self.time_budget_s, self.trial_timeout_s
 
     def _check_name(self) -> None:
         name = self.name
@@ -152,10 +158,17 @@ class Settings:
     @property
     def time_budget_s(self) -> float | None:
         """Seconds of ``time_budget``; None without one."""
-        if not self.time_budget:
-            return None
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", self.time_budget)
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-        if "".join(number + unit for number, unit in parts) != self.time_budget or seconds <= 0:
-            raise fail("time-budget", "a time above 0 such as 45s, 90m, 1h30m or 2d", self.time_budget)
-        return seconds
+        return _seconds("time-budget", self.time_budget) if self.time_budget else None
+
+    @property
+    def trial_timeout_s(self) -> float | None:
+        """Seconds of ``trial_timeout``; None without one."""
+        return None if self.trial_timeout == "0" else _seconds("trial-timeout", self.trial_timeout)
+
+
+def _seconds(field: str, text: str) -> float:
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        raise fail(field, "a time above 0 such as 45s, 90m, 1h30m or 2d", text)
+    return seconds

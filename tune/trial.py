@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune as ray_tune
 
-from litesnn import DivergedError, Genotype, Recipe, SearchPoint
+from litesnn import DivergedError, Genotype, InputError, Recipe, SearchPoint
+from litesnn.checkpoint import DamagedCheckpointError
 from litesnn.device import prepare_cpu
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
-from tune.places import local_copy, local_draft, place, read_text, write_text
+from tune.patience import Patience
+from tune.places import Place, local_copy, local_draft, place, read_bytes, read_text, remove, write_text
 from tune.shared_data import Arrays, from_arrays
 from tune.store import DIVERGED, FINISHED, TrialFolder
+from tune.trial_log import TrialLog
 
 Report = Callable[[EpochRecord], None]
+Say = Callable[[str], None]
 
 
 def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
@@ -36,19 +43,63 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     prepare_cpu(max(1, int(resources.get("CPU", 1))))
     device = torch.device("cuda" if resources.get("GPU", 0) else "cpu")
     point = SearchPoint(**config["point"])
+    folder = TrialFolder(place("folder", config["folder"]))
+    check_experiment_is_seen(folder)
+    notices: list[str] = []
+    log = TrialLog(config["trial"])
 
     def report(record: EpochRecord) -> None:
-        ray_tune.report({**record.to_dict(), **asdict(point), "seed": config["seed"], "trial": config["trial"]})
+        log.epoch(record)
+        names = {"seed": config["seed"], "trial": config["trial"], "notice": "; ".join(notices)}
+        notices.clear()
+        ray_tune.report({**record.to_dict(), **asdict(point), **names})
+        _show(f"{config['trial']} after {record.phase} {record.epoch}/{record.epochs}")
 
-    search_and_retrain(
-        point,
-        Recipe.from_dict(config["recipe"]),
-        config["seed"],
-        TrialFolder(place("folder", config["folder"])),
-        data,
-        device,
-        report,
-    )
+    def say(text: str) -> None:
+        log.say(text)
+        notices.append(text)
+        with suppress(InputError):  # the storage may be what it is about
+            folder.note(text)
+
+    _show(config["trial"])
+    with suppress(InputError):  # the log is not worth a trial
+        log.started(
+            folder.read_metrics(), f"{platform.node()}, {_name(device)}, CPU threads: {torch.get_num_threads()}"
+        )
+    recipe = Recipe.from_dict(config["recipe"])
+    try:
+        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say)
+    except SystemExit:  # how Ray ends what waits in a report
+        log.broken_off()
+        raise
+    with suppress(InputError):
+        log.ended(folder.read_result())
+
+
+def _show(text: str) -> None:
+    """Makes this the process's title: in ``ps``, and on the page of its node in Ray's dashboard.
+
+    A process runs one trial after the other, while Ray fixes the name of an actor when it starts.
+    """
+    ray._raylet.setproctitle(f"ray::ImplicitFunc {text}")  # type: ignore[attr-defined]
+
+
+def check_experiment_is_seen(folder: TrialFolder) -> None:
+    """Refuses to write where the experiment is not: on a host that joined later and lacks the shared folder.
+
+    Args:
+        folder: of a trial.
+
+    Raises:
+        InputError: ``experiment.json`` is not there.
+    """
+    experiment = folder.path.parent.parent
+    if read_bytes(experiment / "experiment.json") is None:
+        raise InputError(f"storage: expected the experiment {experiment} on {platform.node()}, which does not see it")
+
+
+class SupersededError(RuntimeError):
+    """Another attempt of this trial has taken over, or the trial is over: this one may write no more."""
 
 
 def release_memory() -> None:
@@ -72,6 +123,7 @@ def search_and_retrain(
     data: dict[str, Arrays],
     device: torch.device,
     report: Report,
+    say: Say = lambda text: None,
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
 
@@ -86,79 +138,116 @@ def search_and_retrain(
         data: arrays of both phases.
         device: where to train.
         report: called after every epoch, when its checkpoint and metrics are in the folder; need not return.
+        say: told what was out of the ordinary, before the epoch is reported that it has to do with.
+
+    Raises:
+        InputError: a file of another recipe, or a storage that stays unusable.
+        SupersededError: another attempt has taken over.
     """
-    if folder.has_outcome():
+    patient = Patience(say=say)
+    if patient(folder.has_outcome):
         folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
         return
-    folder.clear_result()
-    folder.write_start({**asdict(point), "seed": seed}, recipe.to_dict())
+    patient(folder.clear_result)
+    patient(lambda: folder.write_start({**asdict(point), "seed": seed}, recipe.to_dict()))
+    attempt = _Attempt(folder, patient(folder.claim), report, say, patient)
     try:
-        genotype = _search(point, recipe, seed, folder, data["search"], device, report)
-        trained = _retrain(genotype, recipe, seed, folder, data["retrain"], device, report)
+        genotype = _search(point, recipe, seed, attempt, data["search"], device)
+        trained = _retrain(genotype, recipe, seed, attempt, data["retrain"], device)
     except DivergedError as error:
-        folder.write_result(DIVERGED, reason=str(error))
+        reason = str(error)
+        patient(lambda: folder.write_result(DIVERGED, reason=reason))
     else:
-        with local_draft(folder.model) as path:
-            trained.model.save(path)
-        folder.write_result(FINISHED, **_figures(trained, device))
+        attempt.write_file(folder.model, trained.model.save)
+        patient(lambda: folder.write_result(FINISHED, **_figures(trained, device)))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a trial: where it writes, under which mark, and whom it tells."""
+
+    folder: TrialFolder
+    mark: str
+    report: Report
+    say: Say
+    patient: Patience
+
+    def complete(self, run: Run, before: list[dict[str, Any]]) -> None:
+        """Runs the epochs that are left; after each, checkpoint and metrics are in the folder before it is reported.
+
+        Args:
+            run: a phase at its beginning.
+            before: records of the phase before.
+        """
+        folder = self.folder
+
+        def write_metrics() -> None:
+            folder.write_metrics([*before, *(record.to_dict() for record in run.records)])
+
+        self._load(run)
+        if run.records:
+            self.patient(write_metrics)  # an earlier attempt may have ended between the two files
+            self.report(run.records[-1])
+        while not run.done:
+            record = run.run_epoch()
+            if not self.patient(lambda: folder.is_claimed_by(self.mark)):
+                raise SupersededError(f"another attempt writes to {folder.path}, or the trial is over")
+            self.patient(lambda: folder.keep_checkpoint(run.phase))
+            self.write_file(folder.checkpoint(run.phase), run.save)
+            self.patient(write_metrics)
+            self.report(record)
+
+    def write_file(self, target: Place, save: Callable[[Path], None]) -> None:
+        """Lets ``save`` write a local file that becomes ``target``."""
+
+        def write() -> None:
+            with local_draft(target) as path:
+                save(path)
+
+        self.patient(write)
+
+    def _load(self, run: Run) -> None:
+        """Continues from the newest checkpoint that is whole; a damaged one is removed, and that is said."""
+        damaged = 0
+        for file in (self.folder.checkpoint(run.phase), self.folder.previous_checkpoint(run.phase)):
+            with local_copy(file) as path:
+                if path is None:
+                    continue
+                try:
+                    run.load(path)
+                    break
+                except DamagedCheckpointError:
+                    damaged += 1
+            remove(file)
+        if damaged:
+            how = f"continued from the one before, epoch {run.epoch}" if run.epoch else "the phase starts again"
+            self.say(f"{run.phase}: the newest checkpoint was damaged; {how}")
 
 
 def _search(
-    point: SearchPoint,
-    recipe: Recipe,
-    seed: int,
-    folder: TrialFolder,
-    arrays: Arrays,
-    device: torch.device,
-    report: Report,
+    point: SearchPoint, recipe: Recipe, seed: int, attempt: _Attempt, arrays: Arrays, device: torch.device
 ) -> Genotype:
+    folder = attempt.folder
     text = read_text(folder.genotype)
     if text is not None:
         records = folder.read_metrics()
         if records and records[-1]["phase"] == Search.phase:
-            report(EpochRecord(**records[-1]))
+            attempt.report(EpochRecord(**records[-1]))
         return Genotype.from_json(text)
     run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
-    _complete(run, folder, [], report)
+    attempt.complete(run, [])
     genotype = run.genotype()
-    write_text(folder.genotype, genotype.to_json() + "\n")
+    attempt.patient(lambda: write_text(folder.genotype, genotype.to_json() + "\n"))
     return genotype
 
 
 def _retrain(
-    genotype: Genotype,
-    recipe: Recipe,
-    seed: int,
-    folder: TrialFolder,
-    arrays: Arrays,
-    device: torch.device,
-    report: Report,
+    genotype: Genotype, recipe: Recipe, seed: int, attempt: _Attempt, arrays: Arrays, device: torch.device
 ) -> RetrainResult:
     run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
-    searched = [record for record in folder.read_metrics() if record["phase"] == Search.phase]
-    _complete(run, folder, searched, report)
+    searched = [record for record in attempt.folder.read_metrics() if record["phase"] == Search.phase]
+    attempt.complete(run, searched)
     return run.finish()
-
-
-def _complete(run: Run, folder: TrialFolder, before: list[dict[str, Any]], report: Report) -> None:
-    """Runs the epochs that are left; after each, checkpoint and metrics are in the folder before it is reported."""
-    checkpoint = folder.checkpoint(run.phase)
-
-    def write_metrics() -> None:
-        folder.write_metrics([*before, *(record.to_dict() for record in run.records)])
-
-    with local_copy(checkpoint) as path:
-        if path is not None:
-            run.load(path)
-    if run.records:
-        write_metrics()  # an earlier attempt may have ended between the two files
-        report(run.records[-1])
-    while not run.done:
-        record = run.run_epoch()
-        with local_draft(checkpoint) as path:
-            run.save(path)
-        write_metrics()
-        report(record)
 
 
 def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
@@ -171,7 +260,11 @@ def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
         "ann_energy_mj": cost.ann_energy_mj,
         "timesteps": genotype.timesteps,
         "bits": list(genotype.bits),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": _name(device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

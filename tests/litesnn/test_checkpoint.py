@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
+from litesnn.checkpoint import DamagedCheckpointError, check_identity, load_checkpoint, save_checkpoint
 from litesnn.checks import InputError
 from litesnn.files import write_atomically, write_text
 
@@ -134,3 +134,19 @@ def test_identity_names_the_first_difference() -> None:
         check_identity({"phase": "search", "recipe": {"nodes": 2, "widths": [1, 1]}}, wanted)
     with pytest.raises(InputError, match=r"\Acheckpoint: expected one with recipe = [^\n]+ recipe = None\Z"):
         check_identity({"phase": "search"}, wanted)
+
+
+def test_an_altered_byte_is_noticed_or_means_nothing(tmp_path: Path) -> None:
+    """Some bytes of an archive are padding; no other one may change a value unseen."""
+    path, weights = tmp_path / "c.pt", torch.arange(300.0)
+    save_checkpoint(path, {"weights": weights, "epoch": 3})
+    whole, noticed = path.read_bytes(), 0
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        try:
+            found = load_checkpoint(path)
+        except DamagedCheckpointError:
+            noticed += 1
+        else:
+            assert torch.equal(found["weights"], weights) and found["epoch"] == 3, at
+    assert noticed > len(whole) // 7 * 0.6

@@ -136,10 +136,12 @@ def test_commands_that_read_need_no_right_to_write(
 
 def test_settings_hold_what_the_command_line_says() -> None:
     command = "--storage s --seeds 2 --log mlflow,wandb --gpus-per-trial 0.25 --time-budget 1h30m --no-early-stopping"
+    command += " --trial-timeout 20m"
     args: argparse.Namespace = pareto._parser().parse_args(["run", *command.split()])
     from litesnn.options import given_options
 
     settings = Settings(**given_options(args, Settings, dashed=True))
     assert (settings.storage, settings.seeds, settings.log) == ("s", 2, ("mlflow", "wandb"))
     assert (settings.gpus_per_trial, settings.time_budget_s, settings.early_stopping) == (0.25, 5400.0, False)
-    assert Settings().early_stopping and Settings().time_budget_s is None
+    assert settings.trial_timeout_s == 1200.0 and Settings(trial_timeout="0").trial_timeout_s is None
+    assert Settings().early_stopping and Settings().time_budget_s is None and Settings().trial_timeout_s == 4 * 3600

@@ -16,7 +16,7 @@ from s3fs import S3FileSystem
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.model import Model
 from litesnn.run import EpochRecord
-from tune.places import Place, check_place, local_copy, local_draft, place
+from tune.places import Place, check_place, local_copy, local_draft, place, read_bytes, write_bytes
 from tune.shared_data import Arrays
 from tune.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment, TrialFolder
 from tune.trial import search_and_retrain
@@ -102,6 +102,20 @@ def test_a_diverging_point(bucket: Place, recipe: Recipe, data: dict[str, Arrays
     point = SearchPoint(lambda1=1e300, lambda2=0, p=50)
     search_and_retrain(point, recipe, 0, folder, data, CPU, lambda record: None)
     assert (folder.read_result() or {})["status"] == DIVERGED and folder.has_outcome()
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    bucket: Place, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    folder = TrialFolder(bucket)
+    run(folder, recipe, data, die_after=5)
+    whole = read_bytes(folder.checkpoint("retrain")) or b""
+    write_bytes(folder.checkpoint("retrain"), whole[: len(whole) // 2])
+    said: list[str] = []
+    search_and_retrain(POINT, recipe, 7, folder, data, CPU, lambda record: None, said.append)
+    assert said == ["retrain: the newest checkpoint was damaged; continued from the one before, epoch 2"]
+    assert (folder.read_result() or {})["status"] == FINISHED
+    assert read_bytes(folder.checkpoint("retrain")) is read_bytes(folder.previous_checkpoint("retrain")) is None
 
 
 def test_tables_equal_the_local_ones(tmp_path: Path, bucket: Place) -> None:

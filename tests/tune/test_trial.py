@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from litesnn.model import Model
 from litesnn.run import EpochRecord
 from tune.shared_data import Arrays, from_arrays
 from tune.store import COLUMNS, STOPPED, TrialFolder
-from tune.trial import search_and_retrain
+from tune.trial import SupersededError, check_experiment_is_seen, search_and_retrain
 
 POINT = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=80)
 CPU = torch.device("cpu")
@@ -62,6 +63,7 @@ def assert_same_bits(folder: TrialFolder, other: TrialFolder) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, data: dict[str, Arrays]) -> Path:
+    torch.set_num_threads(1)  # comes before what is set for each test
     folder = tmp_path_factory.mktemp("trials") / "undisturbed"
     reported = run(folder, recipe, data)
     assert steps(reported) == STEPS
@@ -182,3 +184,77 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, recipe: Recip
     other = Recipe.from_dict({**recipe.to_dict(), "weight_lr": 0.05})
     with pytest.raises(InputError, match="weight_lr = 0.05, got one with weight_lr = 0.2"):
         run(tmp_path, other, data)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(byte ^ 1 for byte in content[middle : middle + 200])  # more than padding
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncate, alter, Path.touch, Path.unlink])
+@pytest.mark.parametrize("die_after", [2, 5])
+def test_where_the_newest_checkpoint_is_damaged_the_one_before_is_used(
+    tmp_path: Path, undisturbed: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int, damage: Callable
+) -> None:
+    phase, epoch = STEPS[die_after - 1]
+    first = run(tmp_path, recipe, data, die_after)
+    if damage is Path.touch:
+        (tmp_path / f"{phase}.pt").write_bytes(b"")
+    else:
+        damage(tmp_path / f"{phase}.pt")
+    said: list[str] = []
+    again: list[EpochRecord] = []
+    search_and_retrain(POINT, recipe, 7, TrialFolder(tmp_path), data, CPU, again.append, said.append)
+    assert steps(again) == STEPS[die_after - 2 :] and again[0] == first[-2]
+    gone = damage is Path.unlink  # killed between the two renames: nothing is damaged
+    told = f"{phase}: the newest checkpoint was damaged; continued from the one before, epoch {epoch - 1}"
+    assert said == ([] if gone else [told])
+    assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_where_both_checkpoints_are_damaged_the_phase_starts_again(
+    tmp_path: Path, undisturbed: Path, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    run(tmp_path, recipe, data, die_after=4)
+    for path in tmp_path.glob("retrain*.pt"):
+        truncate(path)
+    assert len(list(tmp_path.glob("retrain*.pt"))) == 2
+    said: list[str] = []
+    again: list[EpochRecord] = []
+    search_and_retrain(POINT, recipe, 7, TrialFolder(tmp_path), data, CPU, again.append, said.append)
+    assert steps(again) == STEPS[2:] and said == ["retrain: the newest checkpoint was damaged; the phase starts again"]
+    assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
+
+
+def test_an_attempt_that_was_given_up_writes_no_more(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    """A host that the network lost goes on for a while; another attempt finishes the trial meanwhile."""
+    folder = TrialFolder(tmp_path)
+    reports: list[EpochRecord] = []
+
+    def report(record: EpochRecord) -> None:
+        reports.append(record)
+        if len(reports) == 3:
+            run(tmp_path, recipe, data)
+
+    with pytest.raises(SupersededError):
+        search_and_retrain(POINT, recipe, 7, folder, data, CPU, report)
+    assert len(reports) == 3 and len(folder.read_metrics()) == len(STEPS)
+    assert (folder.read_result() or {})["status"] == "finished"
+    assert not list(tmp_path.glob("*.pt")) and not (tmp_path / "attempt.txt").exists()
+
+
+def test_a_host_that_does_not_see_the_experiment_is_refused(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / "name" / "trials" / "trial")
+    with pytest.raises(InputError, match=r"\Astorage: expected the experiment .*name on .+, which does not see it\Z"):
+        check_experiment_is_seen(folder)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "name").mkdir()
+    (tmp_path / "name" / "experiment.json").write_text("{}")
+    check_experiment_is_seen(folder)
