@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.plots import plot_lif, plot_scaling
+from benchmarks.precision import PRECISIONS, difference
 from benchmarks.record import RESULTS
 from benchmarks.targets import NOT_MEASURED, Results, markdown, targets
 from litesnn.checks import InputError
@@ -173,6 +175,23 @@ def startup(result: dict[str, Any]) -> str:
     return markdown(header, rows) + made_on(result)
 
 
+def precision(result: dict[str, Any]) -> str:
+    """Test accuracies in both precisions."""
+    rows, lines = [], []
+    for name, runs in result["runs"].items():
+        of = {each: [run["test_accuracy"] for run in runs if run["precision"] == each] for each in PRECISIONS}
+        for each, accuracies in of.items():
+            if len(accuracies) > 1:
+                mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+                by_seed = ", ".join(f"{value:.2f}" for value in accuracies)
+                rows.append([name, each, f"{mean:.2f} %", f"{deviation:.2f}", by_seed])
+        if all(len(accuracies) > 1 for accuracies in of.values()):
+            lines.append(f"{name}: {difference(of['fp32'], of['bf16'])}.")
+    header = ["data", "precision", "test accuracy", "deviation", "by seed"]
+    made = f"{result['measured_at'][:10]}, {machine.one_line(result['machine'])}."
+    return "\n\n".join([markdown(header, rows), "\n".join(lines), made])
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "search_step": steps,
     "retrain_step": steps,
@@ -180,6 +199,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "lif": lif,
     "loader": loader,
     "inference": inference,
+    "precision": precision,
     "scaling": scaling,
     "startup": startup,
 }
