@@ -93,9 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)} (default: all)")
     parser.add_argument("--repeats", type=int, default=1, help="of each scenario (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the first repetition; decides when a fault comes")
-    parser.add_argument(
-        "--add", action="store_true", help="keep the repetitions of other seeds that the file has of a scenario"
-    )
+    parser.add_argument("--missing", action="store_true", help="leave out what the file has and what went well there")
     parser.add_argument("--list", action="store_true", help="say what the scenarios are")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args(arguments)

