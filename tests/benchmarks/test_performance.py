@@ -15,8 +15,8 @@ def test_the_page_agrees_with_the_results() -> None:
     assert render(text, load(RESULTS)) == text, "run: python -m benchmarks performance"
 
 
-def test_the_pictures_are_there() -> None:
-    for name in ("lif", "scaling"):
+def test_the_pictures_of_what_was_measured_are_there() -> None:
+    for name in {"lif", "scaling"} & set(load(RESULTS)):
         assert f"images/{name}.png" in PAGE.read_text(encoding="utf-8")
         assert (PAGE.parent / "images" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
