@@ -102,8 +102,10 @@ def test_a_run_in_prometheus_and_in_rays_dashboard(cluster: Watched, tmp_path: P
     titles = wait_until(lambda: titles_of_trials(cluster), run)
     assert all(re.fullmatch(r"ray::ImplicitFunc l1_\S+-seed_0 after (search|retrain) \d+/\d+", t) for t in titles)
     actors = from_dashboard(cluster, "api/v0/actors?detail=1")["result"]["result"]
-    names = {folder.name for folder in (tmp_path / "watched" / "trials").iterdir()}
-    assert len(actors) == 2 and {actor["repr_name"] for actor in actors} <= {f"watched from {n} on" for n in names}
+    folders = tmp_path / "watched" / "trials"
+    names = {f"watched from {folder.name} on" for folder in folders.iterdir()}
+    assert len(actors) == 2 and {actor["repr_name"] for actor in actors} <= names
+    check_conventions(cluster.page())
 
     output = output_of(run)
     assert run.returncode == 0, output
@@ -121,10 +123,16 @@ def test_a_run_in_prometheus_and_in_rays_dashboard(cluster: Watched, tmp_path: P
     assert len(rules) == 7 and {(rule["health"], rule["state"]) for rule in rules} == {("ok", "inactive")}
 
     assert exported(page) >= OF_RAY - {"ray_node_gpus_utilization"}  # this machine may have none
+    check_logs(cluster, {folder.name for folder in folders.iterdir()})
+
+
+def check_conventions(page: str) -> None:
+    """What Prometheus' own lint says of our metrics, without the labels that Ray adds."""
     ours = "".join(f"{line}\n" for line in page.splitlines() if "litesnn" in line)
+    assert len(exported(ours)) > len(METRICS) / 2
+    ours = re.sub(r'\b(?:[A-Z]\w*|otel_\w+)="[^"]*",?', "", ours)
     lint = subprocess.run(["promtool", "check", "metrics"], input=ours, capture_output=True, text=True)
     assert lint.returncode == 0, lint.stdout + lint.stderr
-    check_logs(cluster, names)
 
 
 def check_values(prometheus: Prometheus, at: float, experiment: Experiment) -> None:
@@ -188,7 +196,9 @@ def check_panels(prometheus: Prometheus, at: float) -> None:
     for expression in asked:
         for variable, value in (("$experiment", "watched"), ("$accuracy", ".*"), ("$__rate_interval", "5m")):
             expression = expression.replace(variable, value)
-        assert prometheus.query(expression, at) or "gpus" in expression, expression
+        # Ray's agent publishes what a node uses at its own pace; a short run may be over before.
+        answered = prometheus.query(expression, at)
+        assert answered or "gpus" in expression or "ray_node_" in expression, expression
 
 
 def check_logs(cluster: Watched, names: set[str]) -> None:
