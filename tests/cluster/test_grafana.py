@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
 from tune.metrics import COUNTER, HISTOGRAM, METRICS
 
@@ -59,6 +58,12 @@ def test_every_metric_asked_for_exists_and_every_metric_of_ours_is_shown(dashboa
     assert shown - OF_RAY == ours
     rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"][0]["rules"]
     assert set().union(*(names_in(rule["expr"]) for rule in rules)) <= ours | OF_RAY
+
+
+def test_rays_own_metrics_are_those_of_its_agent() -> None:
+    # Imported here: it brings gRPC, beside whose threads other tests had better not start programs.
+    from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
+
     assert {f"ray_{name}" for name in METRICS_GAUGES} >= OF_RAY
 
 

@@ -50,7 +50,8 @@ def test_the_project_installs_from_what_it_copies(tmp_path: Path) -> None:
     for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
         assert (tmp_path / pattern.rstrip("*") / "__init__.py").is_file()
     for package, files in project["tool"]["setuptools"]["package-data"].items():
-        assert all(list((tmp_path / package).glob(file)) for file in files)
+        folder = tmp_path / package.replace(".", "/")
+        assert all(list(folder.glob(file)) for file in files), package
 
 
 def test_it_runs_without_rights_and_with_the_token() -> None:
