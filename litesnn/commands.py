@@ -23,6 +23,7 @@ from litesnn.export.packed import read_packed
 from litesnn.export.sizes import measure_sizes
 from litesnn.files import write_text
 from litesnn.genotype import Genotype
+from litesnn.inference import freeze
 from litesnn.joint_search import search
 from litesnn.model import Model
 from litesnn.options import point_from, read_number, recipe_from
@@ -106,7 +107,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
     dataset = dataset.with_statistics(model.mean, model.std)
     split = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[args.split]
     timesteps = model.genotype.timesteps
-    result = evaluate(lambda x: model.network(x, timesteps, measure_rates=True), dataset, split, timesteps)
+    network = freeze(model.network)
+    result = evaluate(lambda x: network(x, timesteps, measure_rates=True), dataset, split, timesteps)
     cost = derived_cost(model.genotype, model.recipe, result.rates)
     print(f"accuracy     {result.accuracy:.2f} % of {len(split)} samples of the {args.split} split")
     print(f"Bit-SynOps   {cost.bit_synops / 1e6:.3f} M per sample")

@@ -142,6 +142,8 @@ def test_compiled_once_and_found_again(tmp_path: Path) -> None:
 @built
 def test_the_source_compiles_without_a_warning(tmp_path: Path) -> None:
     sources = map(str, Path(native.__file__).parent.glob("*.c"))
-    command = [shutil.which("cc") or "", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-Wall", "-Wextra"]
+    command = [shutil.which("cc") or "", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared"]
+    # Vectors stay within the library: how a processor without 512-bit registers passes them is no one else's.
+    command += ["-Wall", "-Wextra", "-Wno-psabi"]
     done = subprocess.run([*command, "-Werror", *sources, "-o", str(tmp_path / "k.so"), "-lm"], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
