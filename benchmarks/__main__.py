@@ -4,20 +4,34 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_PARTS = set("__init__ __main__ jelly machine naive plots record sides stopping_rules targets work".split())
+_PARTS = set(
+    "__init__ __main__ jelly machine naive pictures plots record repeats sides stopping_rules targets work".split()
+)
 """Modules that benchmarks are made of."""
+
+
+def modules() -> dict[str, str]:
+    """Every benchmark's name and its module: those here, and the paper's comparisons."""
+    here = Path(__file__).parent
+    found = {
+        path.stem: ".".join(("benchmarks", *path.relative_to(here).with_suffix("").parts))
+        for folder in (here, here / "comparisons")
+        for path in folder.glob("*.py")
+        if path.stem not in _PARTS
+    }
+    return dict(sorted(found.items()))
 
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark that the first argument names with the rest, or lists all with their first lines."""
-    names = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _PARTS)
+    names = modules()
     if arguments and arguments[0] in names:
-        return int(import_module(f"benchmarks.{arguments[0]}").main(arguments[1:]) or 0)
+        return int(import_module(names[arguments[0]]).main(arguments[1:]) or 0)
     if arguments and arguments[0] not in ("-h", "--help"):
         print(f"benchmarks: expected one of {', '.join(names)}, got {arguments[0]!r}", file=sys.stderr)
         return 2
-    for name in names:
-        first = (import_module(f"benchmarks.{name}").__doc__ or "").partition("\n")[0]
+    for name, module in names.items():
+        first = (import_module(module).__doc__ or "").partition("\n")[0]
         print(f"{name:16}{first}")
     return 0
 

@@ -36,6 +36,7 @@ class NaiveSearch(Search):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         for optimizer in (self.weight_optimizer, self.arch_optimizer):
+            assert optimizer is not None
             for group in optimizer.param_groups:
                 group["fused"] = False
 
@@ -49,6 +50,7 @@ class NaiveSearch(Search):
         self.arch.zero_grad()
         loss = self._loss(arch_x, arch_labels, with_cost=True)
         loss.backward()
+        assert self.arch_optimizer is not None and self.psi_optimizer is not None
         self.arch_optimizer.step()
         self.psi_optimizer.step()
         return loss.detach()

@@ -99,6 +99,19 @@ class _NativeCompress(torch.autograd.Function):
         return *grads, None, None
 
 
+def initial_scores(weight: Tensor) -> Tensor:
+    """Importance scores that pruning starts from: sqrt(6/fan_in) * W / max|W| of every layer (Sehwag et al., 2020).
+
+    Args:
+        weight: ``[G, out_channels, in_channels, kernel, kernel]``.
+
+    Returns:
+        Scores of the same shape.
+    """
+    largest = weight.abs().amax(dim=(1, 2, 3, 4), keepdim=True)
+    return math.sqrt(6 / weight[0, 0].numel()) * weight / largest
+
+
 class CompConv(nn.Module):
     """G CompConvs of equal shape that read the same state, run as one convolution with concatenated outputs.
 
@@ -138,8 +151,7 @@ class CompConv(nn.Module):
         shape = (convs, out_channels, in_channels, kernel, kernel)
         fan_in = in_channels * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
-        largest = self.weight.detach().abs().amax(dim=(1, 2, 3, 4), keepdim=True)
-        self.scores = nn.Parameter(math.sqrt(6 / fan_in) * self.weight.detach() / largest)
+        self.scores = nn.Parameter(initial_scores(self.weight.detach()))
         self.register_buffer("only_share", torch.ones(1), persistent=False)
 
     def compressed_weight(self, bit_shares: Tensor | None) -> Tensor:

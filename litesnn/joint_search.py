@@ -1,4 +1,4 @@
-"""The differentiable search: joint optimisation of weights, alpha, beta, masks and psi (Sec. 3.4)."""
+"""The differentiable search: joint optimisation of weights, alpha, beta, masks and psi (Sec. 3.4), or of some of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from litesnn.checks import InputError
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel, DerivedCost, derived_cost
 from litesnn.data import load
@@ -19,17 +20,19 @@ from litesnn.data.split import halves
 from litesnn.device import check_device
 from litesnn.evaluate import evaluate
 from litesnn.genotype import Genotype
-from litesnn.network import ArchParameters, Network
+from litesnn.held import Held
+from litesnn.network import ArchParameters, Network, Shares
 from litesnn.objective import search_loss
 from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The decoded network and the record of every epoch."""
+    """The decoded network, the record of every epoch, and the supernet's weights, from which another search can start."""
 
     genotype: Genotype
     records: list[EpochRecord]
+    weights: Mapping[str, Tensor]
 
 
 class Search(Run):
@@ -44,36 +47,63 @@ class Search(Run):
         dataset: ``load(recipe, searching=True)``.
         seed: seed of initial values, shuffling and augmentation.
         device: where to train; the data must be there.
+        held: what is given instead of being learnt.
+        start: weights of an earlier search of the same recipe; None for random ones.
+
+    Raises:
+        InputError: ``held`` or ``start`` does not fit the recipe.
     """
 
     phase: ClassVar[str] = "search"
 
     def __init__(
-        self, point: SearchPoint, recipe: Recipe, dataset: Dataset, *, seed: int = 0, device: torch.device
+        self,
+        point: SearchPoint,
+        recipe: Recipe,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        device: torch.device,
+        held: Held = Held(),  # noqa: B008  # frozen
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(recipe, dataset, seed=seed, device=device)
-        self.point = point
+        held.check_fits(recipe)
+        self.point, self.held = point, held
+        self.timesteps = held.timesteps or recipe.timesteps
         classes = recipe.searched_classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = Network(recipe, recipe.search_channels, classes, point.p, None).to(device)
             self.arch = ArchParameters(recipe).to(device)
+        if start is not None:
+            _load(self.network, start)
         self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
         scores, self.weights = scores_and_weights(self.network)
-        self.scores = scores if point.p else []  # without pruning the scores have no effect
-        for unused in set(scores) - set(self.scores):
-            unused.requires_grad_(False)
+        self.scores = scores if point.p and not held.masks else []  # without pruning the scores have no effect
         self.weight_optimizer = torch.optim.SGD(
             self.weights, lr=recipe.weight_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
-        groups: list[dict[str, Any]] = [
-            {"params": [self.arch.alpha], "lr": recipe.alpha_lr},
-            {"params": [self.arch.beta], "lr": recipe.beta_lr},
-        ]
+        groups: list[dict[str, Any]] = []
+        if held.nodes is None:
+            groups.append({"params": [self.arch.alpha], "lr": recipe.alpha_lr})
+        if held.bits is None:
+            groups.append({"params": [self.arch.beta], "lr": recipe.beta_lr})
         if self.scores:
             groups.append({"params": self.scores, "lr": recipe.score_lr})
-        self.arch_optimizer = torch.optim.Adam(groups, fused=True)
-        self.psi_optimizer = torch.optim.SGD([self.arch.psi], lr=recipe.psi_lr, momentum=recipe.psi_momentum)
+        self.arch_optimizer = torch.optim.Adam(groups, fused=True) if groups else None
+        self.psi_optimizer: torch.optim.SGD | None = None
+        if held.timesteps is None:
+            self.psi_optimizer = torch.optim.SGD([self.arch.psi], lr=recipe.psi_lr, momentum=recipe.psi_momentum)
+        learnt = {id(tensor) for tensor in self.learnt}
+        for tensor in [*scores, *self.arch.parameters()]:
+            tensor.requires_grad_(id(tensor) in learnt)
+
+    @property
+    def learnt(self) -> list[Tensor]:
+        """What the second pass of an iteration steps."""
+        given = {"alpha": self.held.nodes, "beta": self.held.bits, "psi": self.held.timesteps}
+        return [tensor for name, tensor in self.arch.named_parameters() if given[name] is None] + self.scores
 
     @property
     def epochs(self) -> int:
@@ -81,25 +111,32 @@ class Search(Run):
         return self.recipe.search_epochs
 
     def identity(self) -> dict[str, Any]:
-        """Recipe, point and seed."""
-        return {"recipe": self.recipe.to_dict(), "point": asdict(self.point), "seed": self.seed}
+        """Recipe, point, seed and what is held."""
+        held = self.held.to_dict()
+        values = {"recipe": self.recipe.to_dict(), "point": asdict(self.point), "seed": self.seed}
+        return values | ({"held": held} if held else {})
 
     def genotype(self) -> Genotype:
         """The network that decoding now gives."""
-        return self.arch.decode(self.recipe, self.point.p)
+        return self.held.decoded(self.arch.decode(self.recipe, self.point.p))
+
+    def shares(self) -> Shares:
+        """What every candidate counts now."""
+        return self.held.shares(self.arch.shares(), self.recipe)
 
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
-        return {
+        parts: dict[str, nn.Module | torch.optim.Optimizer | None] = {
             "network": self.network,
             "arch": self.arch,
             "weight_optimizer": self.weight_optimizer,
             "arch_optimizer": self.arch_optimizer,
             "psi_optimizer": self.psi_optimizer,
         }
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _loss(self, x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
-        shares = self.arch.shares()
-        output = self.network(x, self.recipe.timesteps, shares, measure_rates=with_cost)
+        shares = self.shares()
+        output = self.network(x, self.timesteps, shares, measure_rates=with_cost)
         cost = None
         if output.rates is not None:
             cost = self.cost_model(shares, output.rates if self.recipe.rate_gradient else output.rates.detach())
@@ -122,23 +159,27 @@ class Search(Run):
             arch_labels: its labels.
 
         Returns:
-            The loss of the second pass, a scalar on the device.
+            The loss of the second pass, of the first where nothing but weights is learnt; a scalar on the device.
         """
-        architecture = [*self.arch.parameters(), *self.scores]
-        self._learn(self.weights, architecture)
+        learnt = self.learnt
+        self._learn(self.weights, learnt)
         self.weight_optimizer.zero_grad()
         # The cost depends on the weights through the spike rates alone: without their gradient it is a constant here.
-        self._loss(x, labels, with_cost=self.recipe.rate_gradient).backward()
+        loss = self._loss(x, labels, with_cost=self.recipe.rate_gradient)
+        loss.backward()
         nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
+        if not learnt:
+            return loss.detach()
 
-        self._learn(architecture, self.weights)
-        self.arch_optimizer.zero_grad()
-        self.psi_optimizer.zero_grad()
+        self._learn(learnt, self.weights)
+        for tensor in learnt:
+            tensor.grad = None
         loss = self._loss(arch_x, arch_labels, with_cost=True)
         loss.backward()
-        self.arch_optimizer.step()
-        if self.epoch >= self.recipe.psi_warmup_epochs:
+        if self.arch_optimizer is not None:
+            self.arch_optimizer.step()
+        if self.psi_optimizer is not None and self.epoch >= self.recipe.psi_warmup_epochs:
             self.psi_optimizer.step()
         return loss.detach()
 
@@ -179,9 +220,9 @@ class Search(Run):
         self.network.eval()
         genotype = self.genotype()
         with torch.no_grad():
-            shares = self.arch.shares()
+            shares = self.shares()
         result = evaluate(
-            lambda x: self.network(x, self.recipe.timesteps, shares, measure_rates=True),
+            lambda x: self.network(x, self.timesteps, shares, measure_rates=True),
             self.dataset,
             self.dataset.val,
             genotype.timesteps,
@@ -198,6 +239,8 @@ def search(
     download: bool = False,
     seed: int = 0,
     device: str = "cpu",
+    held: Held = Held(),  # noqa: B008  # frozen
+    start: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_batch: OnBatch | None = None,
@@ -212,17 +255,27 @@ def search(
         download: whether a missing data set may be downloaded.
         seed: seed of initial values, shuffling and augmentation.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+        held: parts of the network that are given instead of being learnt.
+        start: ``SearchResult.weights`` of an earlier search of the same recipe, to go on from; None for random weights.
         checkpoint: file that is written after every epoch and continued from if it exists.
         on_epoch: called with every record.
         on_batch: called after every batch, see ``OnBatch``.
 
     Raises:
-        InputError: bad data, device or checkpoint.
+        InputError: bad data, device or checkpoint, or ``held`` or ``start`` do not fit the recipe.
         DivergedError: the loss became NaN or infinite.
     """
     chosen = check_device(device)
     if dataset is None:
         dataset = load(recipe, data_root=data_root, download=download, device=chosen, searching=True)
-    run = Search(point, recipe, dataset, seed=seed, device=chosen)
+    run = Search(point, recipe, dataset, seed=seed, device=chosen, held=held, start=start)
     complete(run, checkpoint, on_epoch, on_batch)
-    return SearchResult(genotype=run.genotype(), records=run.records)
+    return SearchResult(genotype=run.genotype(), records=run.records, weights=run.network.state_dict())
+
+
+def _load(network: Network, weights: Mapping[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"start: expected weights of a search of the same recipe, got others ({reason})") from None
