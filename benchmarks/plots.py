@@ -48,7 +48,7 @@ def plot_scaling(result: Mapping[str, Any], path: Path) -> None:
         rows[1, column].set_xlabel(NAMES[axis])
     rows[0, 0].set_ylabel("seconds per step")
     rows[1, 0].set_ylabel("memory of the step, MiB")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_lif(result: Mapping[str, Any], path: Path) -> None:
@@ -77,7 +77,7 @@ def plot_lif(result: Mapping[str, Any], path: Path) -> None:
     panel.set_ylabel("GB/s at 16 bytes per neuron and timestep")
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _logarithmic(panel: Axes, values: list[int]) -> None:
@@ -92,7 +92,8 @@ def _logarithmic(panel: Axes, values: list[int]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG that is the same for the same drawing."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_bytes(path, buffer.getvalue())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
 from litesnn.config import KNOWN_BIT_WIDTHS, Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PRIMITIVES = ("conv3x3", "skip")
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 WITHOUT_RAY_OR_TORCH = (
     *("amounts", "folder", "front", "halving", "merge", "patience", "pick", "places", "plot"),
     *("points", "rows", "settings", "space", "store", "summary"),
+    *("dashboard.serve", "dashboard.server", "dashboard.details"),
 )
 _WITH_RAY = "cluster launch live loggers metrics_ray outcomes scheduler searcher trial watchdog"
 WITH_RAY = {f"tune/{name}.py" for name in _WITH_RAY.split()}

@@ -7,6 +7,7 @@ the position of its trial in the table: hover texts are kept once per trial and 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tune.amounts import count_text, count_unit, digits, error, size_text, size_unit, zero_error
+from tune.compare import Comparison
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
 from tune.store import FINISHED
 
@@ -22,7 +24,7 @@ Figure = dict[str, Any]
 _HOVER = "%{hovertext}<extra></extra>"
 
 
-def front_figure(trials: pd.DataFrame, column: str, on_all: np.ndarray) -> Figure:
+def front_figure(trials: pd.DataFrame, column: str, on_all: np.ndarray, comparison: Comparison | None = None) -> Figure:
     """Accuracy over size or Bit-SynOps: dominated networks, the front as steps, its test accuracy; log axes both.
 
     The accuracy axis is that of the error, 100 - accuracy, upside down, which keeps good networks apart where one bad
@@ -32,10 +34,12 @@ def front_figure(trials: pd.DataFrame, column: str, on_all: np.ndarray) -> Figur
         trials: the table of ``tune.store`` with a column ``row``, the position of each trial.
         column: what lies on the x axis, in log scale.
         on_all: booleans ``[len(trials)]``, networks on the front in all three objectives.
+        comparison: published networks, drawn as well by their test accuracies.
     """
     drawn = ((trials["status"] == FINISHED) & (trials[column].astype(float) > 0)).to_numpy()
     here = on_front(trials, [column]) & drawn
-    largest = float(trials.loc[drawn, column].max()) if drawn.any() else 0.0
+    others = _published(comparison, column)
+    largest = max((float(v) for v in (*trials.loc[drawn, column], *others[column])), default=0.0)
     zero = zero_error(trials[drawn])
     trials = trials.assign(**{name: error(trials[name], zero) for name in (ACCURACY, "test_accuracy")})
     unit, worth = size_unit(largest) if column == SIZE else count_unit(largest)
@@ -73,11 +77,14 @@ def front_figure(trials: pd.DataFrame, column: str, on_all: np.ndarray) -> Figur
         points(rest & on_all, ACCURACY, "elsewhere", "front in all three objectives"),
         points(here, "test_accuracy", "test", "test accuracy"),
         points(here, ACCURACY, "front", "front", mode="lines+markers", line={"shape": "hv"}),
+        *_published_traces(others, column, worth),
         {"type": "scatter", "mode": "markers", "meta": "selected", "x": [], "y": [], "hoverinfo": "skip"},
     ]
-    error_range = _log_range(trials.loc[drawn, [ACCURACY, "test_accuracy"]]) or [0.0, 2.0]
+    errors = [*trials.loc[drawn, [ACCURACY, "test_accuracy"]].to_numpy(dtype=float).flat, *(100 - others["accuracy"])]
+    sizes = [float(v) / worth for v in (*trials.loc[drawn, column], *others[column])]
+    error_range = _log_range(errors) or [0.0, 2.0]
     layout = {
-        "xaxis": {"type": "log", "title": {"text": label}, "range": _log_range(trials.loc[drawn, [column]] / worth)},
+        "xaxis": {"type": "log", "title": {"text": label}, "range": _log_range(sizes)},
         "yaxis": {"type": "log", "title": {"text": "accuracy (%)"}, "range": error_range[::-1]},
         "meta": {"column": column, "worth": worth, "zero": zero},
     }
@@ -119,9 +126,44 @@ def hover_text(row: pd.Series) -> str:
     )
 
 
-def _log_range(values: pd.DataFrame) -> list[float] | None:
+def _published(comparison: Comparison | None, column: str) -> pd.DataFrame:
+    """Published networks that have a place in a figure; ``own`` are those of the method's own paper."""
+    if comparison is None or comparison.table.empty:
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("accuracy", column)}).assign(own=False)
+    return comparison.table.assign(own=comparison.own).dropna(subset=[column])
+
+
+def _published_traces(others: pd.DataFrame, column: str, worth: float) -> list[Figure]:
+    """One trace of the literature and one of the method's own paper; their texts are their own."""
+    traces = []
+    for role, rows in (("published", others[~others["own"]]), ("paper", others[others["own"]])):
+        if len(rows):
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "meta": role,
+                    "x": [float(v) / worth for v in rows[column]],
+                    "y": [float(v) for v in 100 - rows["accuracy"]],
+                    "hovertext": [_published_text(row) for _, row in rows.iterrows()],
+                    "hovertemplate": _HOVER,
+                }
+            )
+    return traces
+
+
+def _published_text(row: pd.Series) -> str:
+    count = "not given" if pd.isna(row[BIT_SYNOPS]) else count_text(row[BIT_SYNOPS])
+    size = "size not given" if pd.isna(row[SIZE]) else size_text(row[SIZE])
+    return (
+        f"<b>{escape(row['method'])}</b><br>published: test {row['accuracy']:.2f} %<br>{size}   Bit-SynOps {count}<br>"
+        f"{escape(row['source'])}"
+    )
+
+
+def _log_range(values: Sequence[float]) -> list[float] | None:
     """Range of a log axis in powers of ten, with air on both sides."""
-    known = values.to_numpy(dtype=float)
+    known = np.array(values, dtype=float)
     known = known[known > 0]
     if not len(known):
         return None

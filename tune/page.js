@@ -33,6 +33,8 @@
       elsewhere: { marker: { color: soft, size: 8 } },
       front: { marker: { color: front, size: 9 }, line: { color: front, width: 1.5, shape: "hv" } },
       test: { marker: { color: front, size: 9, symbol: "circle-open", line: { width: 1.5 } } },
+      published: { marker: { color: colour("others"), size: 8, symbol: "diamond" } },
+      paper: { marker: { color: colour("paper-own"), size: 10, symbol: "diamond" } },
       selected: { marker: { color: colour("selected"), size: 19, symbol: "circle-open", line: { width: 2.5 } } },
       curve: { marker: { color: front, size: 4 }, line: { color: front, width: 2, shape: "hv" } },
       class: { line: { color: mix(pale, front, Number(trace.name)), width: lines.size > 500 ? 0.4 : 1.3 }, opacity: 0.75 },

@@ -20,9 +20,10 @@ from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import error, zero_error
 from tune.cell_drawing import draw_cell
+from tune.compare import Comparison
 from tune.figures import front_figure, hover_text, hypervolume_figure
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
-from tune.page_tables import label, network_table, seed_table, size_and_count, trial_table
+from tune.page_tables import label, network_table, published_table, seed_table, size_and_count, trial_table
 from tune.parallel import parallel_figure
 from tune.store import FINISHED, UNFINISHED
 from tune.summary import Summary, hypervolume_curve, reference_text
@@ -39,6 +40,16 @@ _LEGEND = (
     ("dominated", '<circle cx="15" cy="6" r="4.5" fill="var(--pale)" stroke="none"/>'),
 )
 
+_PUBLISHED_LEGEND = (
+    ("published", '<path d="M15 1L20 6L15 11L10 6Z" fill="var(--others)" stroke="none"/>'),
+    ("published with the method", '<path d="M15 1L20 6L15 11L10 6Z" fill="var(--paper-own)" stroke="none"/>'),
+)
+_LITERATURE_NOTE = (
+    '<p class="note">By test accuracy on both sides, although ours were chosen by validation. Beside each published network '
+    "stands the most accurate of ours that dominates it, which is nowhere worse and somewhere better, else the nearest in "
+    "decades of error, size and Bit-SynOps. Where Bit-SynOps are not given, accuracy and size decide alone.</p>"
+)
+
 
 def render_page(
     name: str,
@@ -47,6 +58,7 @@ def render_page(
     summary: Summary,
     genotypes: Mapping[int, Genotype],
     recipe: Recipe,
+    comparison: Comparison | None = None,
 ) -> str:
     """The whole page.
 
@@ -57,6 +69,7 @@ def render_page(
         summary: of the same table.
         genotypes: by position in ``trials``; networks without one are not drawn.
         recipe: says what a skip from a cell input is.
+        comparison: with published networks, if there is to be one.
     """
     trials = trials.assign(row=range(len(trials)))
     finished = trials[trials["status"] == FINISHED].dropna(subset=[ACCURACY, SIZE, BIT_SYNOPS])
@@ -65,8 +78,8 @@ def render_page(
     figures: dict[str, Any] = {}
     if len(finished):
         figures = {
-            "size-front": front_figure(trials, SIZE, on_all),
-            "synops-front": front_figure(trials, BIT_SYNOPS, on_all),
+            "size-front": front_figure(trials, SIZE, on_all, comparison),
+            "synops-front": front_figure(trials, BIT_SYNOPS, on_all, comparison),
             "hypervolume": hypervolume_figure(curve),
             "parallel": parallel_figure(trials),
         }
@@ -88,14 +101,14 @@ def render_page(
     title = escape(f"{name}: accuracy, model size and Bit-SynOps")
     words = escape("; ".join(summary.sentences())).replace(" %", "&nbsp;%")
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    sections = _figures(summary, trials) if figures else "<p>No finished network yet.</p>"
+    sections = _figures(summary, trials, comparison) if figures else "<p>No finished network yet.</p>"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f'<header><h1>{escape(name)}</h1>\n<p class="summary">{words}.</p></header>\n'
-        f"<main>\n{sections}\n{_tables(trials, chosen)}\n{_cells(chosen, genotypes, recipe)}\n</main>\n"
+        f"<main>\n{sections}\n{_tables(trials, chosen, comparison)}\n{_cells(chosen, genotypes, recipe)}\n</main>\n"
         f'<script type="application/json" id="data">{_json(data)}</script>\n'
         f"<script>{get_plotlyjs()}</script>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
@@ -107,9 +120,9 @@ def _drawn(trials: pd.DataFrame, finished: pd.DataFrame, curve: pd.DataFrame) ->
     return trials.loc[trials["row"].isin({*finished["row"], *curve["row"]})]
 
 
-def _figures(summary: Summary, trials: pd.DataFrame) -> str:
+def _figures(summary: Summary, trials: pd.DataFrame, comparison: Comparison | None) -> str:
     look = 'viewBox="0 0 30 12" aria-hidden="true" stroke="var(--front)" stroke-width="1.5"'
-    legend = "".join(f"<li><svg {look}>{mark}</svg>{text}</li>" for text, mark in _LEGEND)
+    legend = "".join(f"<li><svg {look}>{mark}</svg>{text}</li>" for text, mark in _legend(comparison))
     ended = pd.to_datetime(trials["ended_at"], utc=True, errors="coerce", format="ISO8601")
     unknown = int((ended.isna() & (trials["status"] != UNFINISHED)).sum())
     order = f" {unknown} trials did not record when they ended and come first." if unknown else ""
@@ -133,9 +146,17 @@ box over an axis to keep what passes through it, with Shift over further ones; d
 costs in log scale, a λ of zero below.</p></section>"""
 
 
-def _tables(trials: pd.DataFrame, chosen: pd.DataFrame) -> str:
+def _legend(comparison: Comparison | None) -> tuple[tuple[str, str], ...]:
+    return _LEGEND if comparison is None or comparison.table.empty else _LEGEND + _PUBLISHED_LEGEND
+
+
+def _tables(trials: pd.DataFrame, chosen: pd.DataFrame, comparison: Comparison | None) -> str:
     parts = ['<section aria-labelledby="networks"><h2 id="networks">Networks of the front</h2>']
     parts.append(network_table(chosen) if len(chosen) else "<p>The front is empty.</p>")
+    if comparison is not None:
+        parts.append(f'<h2 id="literature">Published networks</h2><p class="note">{escape(comparison.sentence())}.</p>')
+        if len(comparison.table):
+            parts.append(_LITERATURE_NOTE + published_table(comparison))
     seeds = seed_table(trials)
     if seeds:
         parts.append(

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from tune.amounts import count_text, count_unit, digits, size_text, size_unit
+from tune.compare import DOMINATED, DOMINATES, NEITHER, Comparison
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, over_seeds
 from tune.store import FINISHED
 from tune.summary import epochs
+
+_RELATIONS = {"": "", DOMINATED: "dominated by", DOMINATES: "dominating", NEITHER: "beside"}
 
 Cell = tuple[str, Any]  # what is shown, and what sorting compares
 
@@ -62,6 +65,32 @@ def trial_table(trials: pd.DataFrame) -> str:
         ("reason", lambda row: _text(row["reason"])),
     ]
     return _table("trials", trials, columns)
+
+
+def published_table(comparison: Comparison) -> str:
+    """Published networks and what of ours they are held against, sortable; a name of ours selects it in the figures."""
+    table = comparison.table
+    largest = table[[f"{prefix}{column}" for prefix in ("", "our_") for column in (SIZE, BIT_SYNOPS)]].max()
+    size, bits = size_unit(largest[[SIZE, f"our_{SIZE}"]].max())
+    count, worth = count_unit(largest[[BIT_SYNOPS, f"our_{BIT_SYNOPS}"]].max())
+    rows = []
+    for _, row in table.iterrows():
+        name = label(row)
+        found = int(row["row"])
+        ours = f'<td class="text"><button type="button">{escape(name)}</button></td>' if name else "<td></td>"
+        cells = [_cell(*_text(row["method"]), "text"), _cell(*_number(row["accuracy"], "{:.2f}"), "")]
+        cells += [_cell(*_number(row[SIZE], None, bits), ""), _cell(*_number(row[BIT_SYNOPS], None, worth), "")]
+        cells += [_cell(*_text(_RELATIONS[row["relation"]]), "text"), ours]
+        cells += [_cell(*_number(row["our_accuracy"], "{:.2f}"), "")]
+        cells += [_cell(*_number(row[f"our_{SIZE}"], None, bits), "")]
+        cells += [_cell(*_number(row[f"our_{BIT_SYNOPS}"], None, worth), ""), _cell(*_text(row["source"]), "text")]
+        trial = f' data-trial="{found}"' if name else ""
+        rows.append(f"<tr{trial}>{''.join(cells)}</tr>")
+    figures = [f"size {size}", f"Bit-SynOps {count}"]
+    head = _heads(
+        ["published", "test %", *figures, "it is", "ours", "our test %", *(f"our {f}" for f in figures), "source"], 1
+    )
+    return f'<div class="wide"><table id="published"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def seed_table(trials: pd.DataFrame) -> str:
@@ -131,7 +160,8 @@ def _heads(headings: list[str], texts: int) -> str:
 
 
 def _kind(heading: str) -> str:
-    return {"state": "text", "reason": "text reason", "experiment": "text"}.get(heading, "")
+    texts = {"state": "text", "reason": "text reason", "experiment": "text"}
+    return {**texts, "it is": "text", "ours": "text", "source": "text"}.get(heading, "")
 
 
 def _class(kind: str) -> str:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "report": "Writes the tables, plots and the page of an experiment anew.",
     "merge": "One report of several experiments on the same data.",
     "pick": "The best network within limits of size, computation and accuracy; exit code 1 if none fits.",
+    "serve": "A live web page of all experiments: during a run, after it, without Ray.",
 }
 _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks.\n\ncommands:\n" + "\n".join(
     f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
@@ -26,6 +27,7 @@ _EXAMPLES = """examples:
   pareto.py --search tpe --num-points 40           40 points chosen from the results so far
   pareto.py --preset cifar10-small --data-root ~/data --dataset folder:~/data/cifar10 --seeds 3
   pareto.py status --name digits                   how far it is; report, merge and pick read it too
+  pareto.py serve                                  the same live, in a browser
 """
 
 
@@ -50,6 +52,10 @@ def _dispatch(args: argparse.Namespace) -> None:
         from tune.run import run  # Ray takes seconds to load, and the other commands do without it
 
         run(args)
+    elif args.command == "serve":
+        from tune.dashboard.serve import serve
+
+        serve(args)
     else:
         from tune import reading
 
@@ -62,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         prog="pareto.py",
-        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick --help",
+        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick | serve --help",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -70,13 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     add_options(run, Settings, GROUPS)
     add_recipe_options(run)
 
-    for name in ("status", "report"):
-        _add_place(_reader(commands, name))
+    _add_place(_reader(commands, "status"))
+    command = _reader(commands, "report")
+    _add_place(command)
+    _add_compare(command)
 
     command = _reader(commands, "merge")
     command.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="names within --storage, or paths")
     _add_storage(command)
     command.add_argument("--out", required=True, metavar="NAME", help="name within --storage, or path, of the result")
+    _add_compare(command)
 
     command = _reader(commands, "pick")
     _add_place(command)
@@ -84,7 +93,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--max-bit-synops", metavar="COUNT", help="most Bit-SynOps per sample, such as 300M")
     command.add_argument("--min-accuracy", metavar="PERCENT", help="least validation accuracy, such as 90")
     command.add_argument("--json", action="store_true", help="print JSON")
+    _add_serve(_reader(commands, "serve"))
     return parser
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    _add_storage(command)
+    command.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; others need a token (default: 127.0.0.1)"
+    )
+    command.add_argument("--port", default="8266", metavar="N", help="port; 0 for a free one (default: 8266)")
+    command.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="what whoever asks must know; or in LITESNN_DASHBOARD_TOKEN (default: none)",
+    )
+    command.add_argument(
+        "--interval", metavar="SECONDS", help="time between two looks at the storage (default: 1, a bucket's: 10)"
+    )
 
 
 def _reader(commands: Any, name: str) -> argparse.ArgumentParser:
@@ -98,6 +124,10 @@ def _add_place(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--name", default="digits", metavar="NAME", help="name within --storage, or path (default: digits)"
     )
+
+
+def _add_compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--compare", metavar="SOURCE", help=Settings.__dataclass_fields__["compare"].metadata["help"])
 
 
 def _add_storage(command: argparse.ArgumentParser) -> None:

@@ -14,13 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from tune.amounts import count_unit, error, log_ticks, size_unit, zero_error
+from tune.compare import Comparison
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
 from tune.store import FINISHED
 
 _FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
+_OTHERS, _PAPER = "#c9a27e", "#b3541e"
 
 
-def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:
+def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None = None) -> bytes:
     """Draws both fronts: dominated networks pale, the front as steps, its test accuracy hollow.
 
     Both axes are log scales; that of accuracy is the error's, 100 - accuracy, upside down, which keeps good networks
@@ -29,6 +31,7 @@ def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:
     Args:
         trials: the table of ``tune.store``; only finished trials are drawn.
         title: heading of the picture.
+        comparison: published networks, drawn as well by their test accuracies.
 
     Returns:
         The PNG.
@@ -38,10 +41,11 @@ def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:
     left, right = figure.subplots(1, 2, sharey=True)
     finished = trials[trials["status"] == FINISHED]
     on_all = finished.index[on_front(finished, [SIZE, BIT_SYNOPS])]
-    name, unit = size_unit(finished[SIZE].max() if len(finished) else 0)
-    _panel(left, finished, on_all, SIZE, unit, f"model size ({name})")
-    name, unit = count_unit(finished[BIT_SYNOPS].max() if len(finished) else 0)
-    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})")
+    others = None if comparison is None or comparison.table.empty else comparison.table.assign(own=comparison.own)
+    name, unit = size_unit(_largest(finished, others, SIZE))
+    _panel(left, finished, on_all, SIZE, unit, f"model size ({name})", others)
+    name, unit = count_unit(_largest(finished, others, BIT_SYNOPS))
+    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})", others)
     left.set_ylabel("accuracy (%)")
     if len(finished):
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
@@ -51,7 +55,21 @@ def draw_fronts(trials: pd.DataFrame, title: str) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(axes: Axes, finished: pd.DataFrame, on_all: pd.Index, column: str, unit: float, label: str) -> None:
+def _largest(finished: pd.DataFrame, others: pd.DataFrame | None, column: str) -> float:
+    """Largest value that a figure shows; 0 where there is none."""
+    values = [*finished[column].dropna(), *(() if others is None else others[column].dropna())]
+    return max(map(float, values), default=0.0)
+
+
+def _panel(
+    axes: Axes,
+    finished: pd.DataFrame,
+    on_all: pd.Index,
+    column: str,
+    unit: float,
+    label: str,
+    others: pd.DataFrame | None,
+) -> None:
     finished = finished[finished[column].astype(float) > 0]  # there is no logarithm of nothing
     zero = zero_error(finished)
     front = finished[on_front(finished, [column])].sort_values(column)
@@ -70,6 +88,12 @@ def _panel(axes: Axes, finished: pd.DataFrame, on_all: pd.Index, column: str, un
     dots(front, "test_accuracy", "front, test", 3, facecolors="none", edgecolors=_FRONT)
     dots(elsewhere, ACCURACY, "front in all three objectives", 2, color=_SOFT)
     dots(dominated, ACCURACY, "dominated", 1, color=_PALE)
+    sizes, errors = [finished[column] / unit], [error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]
+    if others is not None and len(finished):
+        others = others.dropna(subset=[column])
+        sizes.append(others[column] / unit)
+        errors.append(100 - others["accuracy"])
+        _draw_published(axes, others, column, unit)
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, alpha=0.25)
@@ -78,14 +102,26 @@ def _panel(axes: Axes, finished: pd.DataFrame, on_all: pd.Index, column: str, un
         axes.text(0.5, 0.5, "no finished network yet", ha="center", transform=axes.transAxes)
         return
     axes.set(xscale="log", yscale="log")
-    low, high = _with_air(finished[column] / unit)
+    low, high = _with_air(pd.concat(sizes))
     axes.set_xlim(low, high)
     _mark(axes.xaxis, {tick: f"{tick:g}" for tick in log_ticks(low, high)})
-    errors = pd.concat([error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]).dropna()
-    low, high = _with_air(errors)
+    low, high = _with_air(pd.concat(errors).dropna())
     axes.set_ylim(high, low)
     ticks = {tick: f"{100 - tick:g}" for tick in log_ticks(low, min(high, 99)) if zero is None or tick >= 1.5 * zero}
     _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
+
+
+def _draw_published(axes: Axes, others: pd.DataFrame, column: str, unit: float) -> None:
+    """Published networks by test accuracy; the method's own paper's are named."""
+    for rows, name, colour in (
+        (others[~others["own"]], "published", _OTHERS),
+        (others[others["own"]], "LitE-SNN paper", _PAPER),
+    ):
+        axes.scatter(rows[column] / unit, 100 - rows["accuracy"], s=34, marker="D", color=colour, label=name, zorder=2)
+    for _, row in others[others["own"]].iterrows():
+        text = row["method"].removeprefix("LitE-SNN").strip() or "LitE-SNN"
+        place = row[column] / unit, 100 - row["accuracy"]
+        axes.annotate(text, place, (6, -3), textcoords="offset points", fontsize=8, color=_PAPER)
 
 
 def _with_air(values: pd.Series) -> tuple[float, float]:

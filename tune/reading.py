@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from litesnn.checks import fail
+from litesnn.checks import check_choice, fail
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import parse_count, parse_percent, parse_size
+from tune.compare import Comparison, compare
 from tune.front import front
 from tune.merge import merge as merged_table
 from tune.merge import names, recipe_differences
@@ -21,6 +22,7 @@ from tune.pick import pick as pick_network
 from tune.places import Place, check_place, place, read_bytes
 from tune.reference import reference_in
 from tune.report import front_table, read_genotypes, write_report
+from tune.settings import COMPARED
 from tune.store import FINISHED, STOPPED, UNFINISHED, Experiment
 from tune.summary import summarise
 
@@ -36,13 +38,15 @@ def status(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Writes all result files anew and prints the front."""
+    _check_compare(args.compare)
     experiment = _existing(args.storage, args.name)
     check_place("storage", experiment.path)
-    show_and_write(experiment, make_console())
+    show_and_write(experiment, make_console(), args.compare)
 
 
 def merge(args: argparse.Namespace) -> None:
     """Writes and prints one report of several experiments."""
+    _check_compare(args.compare)
     experiments = [_existing(args.storage, name, "experiment") for name in args.experiments]
     target = Experiment(_place_of(args.storage, args.out, "out"))
     check_place("out", target.path)
@@ -58,8 +62,10 @@ def merge(args: argparse.Namespace) -> None:
     genotypes: dict[int, Genotype] = {}
     for label, experiment in zip(names(experiments), experiments, strict=True):
         genotypes |= read_genotypes(experiment, chosen[chosen["experiment"] == label])
-    paths = write_report(target, table, reference_in(experiments), recipe, genotypes)
+    comparison = compare(chosen, recipe) if args.compare else None
+    paths = write_report(target, table, reference_in(experiments), recipe, genotypes, comparison)
     console.print(front_table(chosen))
+    _print_comparison(console, comparison)
     _print_paths(console, paths)
 
 
@@ -78,12 +84,20 @@ def pick(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def show_and_write(experiment: Experiment, console: Console) -> None:
-    """Writes all result files of an experiment and prints its front and where they are."""
+def show_and_write(experiment: Experiment, console: Console, compared: str | None = None) -> None:
+    """Writes all result files of an experiment and prints its front and where they are.
+
+    Args:
+        experiment: the experiment.
+        console: where to print.
+        compared: ``paper`` to hold the front against published networks.
+    """
     table = experiment.table()
     recipe = Recipe.from_dict(experiment.recipe())
-    paths = write_report(experiment, table, reference_in([experiment]), recipe)
+    comparison = compare(front(table.assign(row=range(len(table)))), recipe) if compared else None
+    paths = write_report(experiment, table, reference_in([experiment]), recipe, comparison=comparison)
     _show(experiment, table, console)
+    _print_comparison(console, comparison)
     _print_paths(console, {**paths, "trials": experiment.path / "trials"})
 
 
@@ -103,12 +117,23 @@ def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None
         console.print(sentence, highlight=False)
 
 
+def _check_compare(value: str | None) -> None:
+    if value is not None:
+        check_choice("compare", value, COMPARED)
+
+
+def _print_comparison(console: Console, comparison: Comparison | None) -> None:
+    if comparison is not None:
+        console.print(f"compare: {comparison.sentence()}", highlight=False, soft_wrap=True)
+
+
 def _print_paths(console: Console, paths: dict[str, object]) -> None:
     for name, what in (
         ("report.html", "page"),
         ("front.png", "plot"),
         ("front.csv", "front"),
         ("trials.csv", "all trials"),
+        ("comparison.csv", "compared"),
         ("trials", "networks"),
     ):
         if name in paths:

@@ -16,6 +16,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import BITS_PER_MB, count_unit, digits, size_unit
+from tune.compare import Comparison
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, front
 from tune.page import render_page
 from tune.places import Place, read_files, write_bytes
@@ -38,6 +39,7 @@ def write_report(
     reference: Reference,
     recipe: Recipe,
     genotypes: Mapping[int, Genotype] | None = None,
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """Writes trials and front as CSV and Parquet, front.json, front.png and report.html into the experiment's folder.
 
@@ -48,6 +50,7 @@ def write_report(
         recipe: of the experiment.
         genotypes: of the front, by position in ``trials``, where they lie elsewhere; if None, they are read from the
             experiment.
+        comparison: of the front with published networks, drawn and written as comparison.csv if there are any.
 
     Returns:
         The files' paths by name.
@@ -68,11 +71,16 @@ def write_report(
         contents[f"{key}.csv"] = table.to_csv(index=False).encode()
         contents[f"{key}.parquet"] = _parquet(table)
     contents["front.json"] = (json.dumps(_front_json(name, shown["front"], summary), indent=2) + "\n").encode()
-    contents["front.png"] = draw_fronts(trials, title)
-    contents["report.html"] = render_page(name, trials, chosen, summary, genotypes, recipe).encode()
+    contents["front.png"] = draw_fronts(trials, title, comparison)
+    contents["report.html"] = render_page(name, trials, chosen, summary, genotypes, recipe, comparison).encode()
+    if comparison is not None and len(comparison.table):
+        contents["comparison.csv"] = comparison.to_csv().encode()
     paths: dict[str, Place] = {file: experiment.path / file for file in contents}
     for file, content in contents.items():
         write_bytes(paths[file], content)
+    if "comparison.csv" not in contents:
+        with suppress(OSError):  # that of an earlier report is of another front
+            (experiment.path / "comparison.csv").unlink(missing_ok=True)
     return paths
 
 

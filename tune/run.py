@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
         trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
         complete = launch.run(todo) if todo else True
-    show_and_write(experiment, console)
+    show_and_write(experiment, console, settings.compare or None)
     if complete:
         return
     if settings.time_budget_s is not None and time.monotonic() - started >= settings.time_budget_s:

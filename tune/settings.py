@@ -19,6 +19,8 @@ GROUPS = {
     "logging": "logging",
 }
 LOGGERS = ("tensorboard", "mlflow", "wandb")
+COMPARED = ("paper",)
+"""What a front can be shown beside."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -49,6 +51,9 @@ class Settings:
     seeds: int = _setting(1, "experiment", "repeat every point with so many seeds", "N")
     data_root: str = _setting("", "experiment", "where data sets lie (default: ~/.cache/litesnn)", "FOLDER")
     download: bool = _setting(False, "experiment", "download a missing data set")
+    compare: str = _setting(
+        "", "experiment", "paper: show the published networks of the data set beside the front", "SOURCE"
+    )
 
     points: str = _setting(
         "",
@@ -128,6 +133,8 @@ class Settings:
         check_integer("max-concurrent", self.max_concurrent, minimum=0)
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise fail("gpus-per-trial", "a fraction below 1 or a whole number", self.gpus_per_trial)
+        if self.compare:
+            check_choice("compare", self.compare, COMPARED)
         for logger in self.log:
             check_choice("log", logger, LOGGERS)
         if len(set(self.log)) < len(self.log):

@@ -1,21 +1,27 @@
-"""The section «One machine» of cluster/README.md, command by command: start, submit, watch, stop; and its refusals."""
+"""The section «One machine» of cluster/README.md, command by command: start, submit, look, stop; and its refusals."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
-from tests.tune.clusters import RECIPE, ROOT, Processes, copy_project, wait_until
+from tests.tune.clusters import RECIPE, ROOT, Processes, copy_project, output_of, wait_until
 
 TINY = " ".join([*RECIPE, "--retrain-epochs", "3", "--no-early-stopping", "--points", "'0,0,50 0,0,80'"])
 
@@ -75,6 +81,25 @@ def _session(pid: int) -> int | None:
         return None
 
 
+class LivePoints:
+    """Listens to a dashboard until it ends, and keeps the trials of every version of the experiment ``first``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.seen: list[list[dict[str, Any]]] = []
+        self.ended = False
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        # A page that is killed breaks its stream off: then this has not ended as it should.
+        with contextlib.suppress(httpx.HTTPError), httpx.stream("GET", f"{self.url}api/events", timeout=600) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data: ") and json.loads(line[6:])["experiment"] == "first":
+                    self.seen.append(httpx.get(f"{self.url}api/experiments/first", timeout=60).json()["trials"])
+            self.ended = True
+
+
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     project = copy_project(tmp_path_factory.mktemp("project"))
@@ -91,7 +116,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_the_readme_word_for_word(user: User) -> None:
-    start, source, submit, watch, stop = commands()
+    start, source, submit, serve, watch, stop = commands()
     run = user.run
     # What the reader may choose: one CPU per node and a small store, a tiny experiment, a port for the page.
     log = run(["bash", "-c", f"{start} --cpus 1 -- --object-store-memory=200000000"], user.project)
@@ -109,12 +134,29 @@ def test_the_readme_word_for_word(user: User) -> None:
     refused = run(user.shell(f"RAY_AUTH_MODE=disabled {submit} --help"), user.project, code=1)
     assert "Missing authentication token" in refused
 
+    # The dashboard waits for its first experiment; with a port and an interval that the reader may choose.
+    page = user.start(["bash", "-c", f"exec {serve} --port 0 --interval 0.2"], user.project)
+    assert page.stdout is not None
+    line = page.stdout.readline()
+    assert f"shows {user.home}/litesnn-results, where nothing is yet; Ctrl-C ends" in line
+    points = LivePoints(line.split()[0])
+
     log = run(user.shell(f"{submit} {TINY}"), user.project)
     (job,) = set(re.findall(r"raysubmit_\w+", log))
     wait_until(lambda: re.search("succeeded|failed", run(user.shell(f"ray job status {job}"), user.project)))
     log = run(user.shell(f"ray job logs {job}"), user.project)
     assert "2 trials: 2 finished" in log, log
     assert "2 trials: 2 finished" in run(["bash", "-c", watch], user.project)
+
+    # Points arrived while the job ran, and the page ends by itself with Ctrl-C, its open stream too.
+    wait_until(lambda: points.seen and [trial["status"] for trial in points.seen[-1]] == ["finished"] * 2)
+    epochs = {(t["trial"], t["phase"], t["epoch"]) for trials in points.seen for t in trials if t["val_accuracy"]}
+    assert any(t["status"] == "unfinished" and t["epoch"] for trials in points.seen for t in trials)
+    assert len(epochs) > 2 and all(trial["on_size_front"] is not None for trial in points.seen[-1])
+    page.send_signal(signal.SIGINT)
+    assert output_of(page) == "" and page.returncode == 0
+    points.thread.join(60)
+    assert not points.thread.is_alive() and points.ended
     assert (user.home / "litesnn-results" / "first" / "report.html").is_file()
 
     # A second start leaves the first cluster alone, and what a job leaves running ends with the cluster.

@@ -4,23 +4,21 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from litesnn.genotype import Genotype
+from tests.tune.clusters import wait_until
+from tests.tune.dashboards import EPOCH, NETWORK, POINT, serving
 from tune.dashboard import answers
-from tune.dashboard.server import app
+from tune.dashboard.watch import Watcher
 from tune.front import Reference
 from tune.store import FINISHED, Experiment
 
-POINT = {"lambda1": 0.0, "lambda2": 0.5, "p": 50.0, "seed": 0}
-EPOCH = {"phase": "search", "epoch": 1, "epochs": 2, "val_accuracy": 50.0, "seconds": 1.5, "loss": float("nan")}
-NETWORK = Genotype(nodes=(((0, "conv3x3"), (1, "skip")),), bits=(2, 1), timesteps=3, p=50.0)
 TOKEN = "correct-horse-battery"
 
 
@@ -39,23 +37,6 @@ def storage(tmp_path: Path) -> Path:
     trial.model.write_bytes(b"network")
     trial.write_result(FINISHED, val_accuracy=90.0, model_size_bits=900, bit_synops=70.0, bits=[2, 1], timesteps=3)
     return tmp_path / "results"
-
-
-@contextmanager
-def serving(storage: Path, token: str | None = None) -> Iterator[httpx.Client]:
-    stopping = threading.Event()
-    server = uvicorn.Server(uvicorn.Config(app(storage, token, stopping), log_level="warning"))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=20) as client:
-                yield client
-        finally:
-            stopping.set()
-            server.should_exit = True
-            thread.join(20)
-    assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -123,6 +104,10 @@ def test_damaged_files_are_named(client: httpx.Client, storage: Path) -> None:
         "/api/experiments/..%2f..%2fsecret.txt",
         "/api/experiments/digits%20%3C1%3E%2ftrials",
         "/api/experiments/digits%20%3C1%3E%00",
+        "/api/experiments/digits%20%3C1%3E/trials/a%00/genotype.json",
+        "/api/experiments/%252e%252e",
+        "/api/experiments/..%5c..%5csecret.txt",
+        "/api/experiments/.",
         "/api/experiments/%ff%fe",
         "/api/experiments/" + "a" * 5000,
         "/api/experiments/digits%20%3C1%3E/trials/..",
@@ -131,6 +116,13 @@ def test_damaged_files_are_named(client: httpx.Client, storage: Path) -> None:
         "/api/experiments/digits%20%3C1%3E/trials/a/secret.txt",
         "/api/experiments/digits%20%3C1%3E/trials/a/..%2f..%2f..%2f..%2fsecret.txt",
         "/api/experiments/digits%20%3C1%3E/trials/a/metrics.jsonl",
+        "/api/experiments/leads-out",
+        "/api/experiments/leads-out/trials/a/genotype.json",
+        "/api/experiments/digits%20%3C1%3E/trials/leads-out",
+        "/api/experiments/digits%20%3C1%3E/trials/leads-out/genotype.json",
+        "/api/experiments/digits%20%3C1%3E/trials/holds-a-link",
+        "/api/experiments/digits%20%3C1%3E/trials/holds-a-link/genotype.json",
+        "/api/experiments/digits%20%3C1%3E/trials/holds-a-link/model.safetensors",
         "/static/..%2fserver.py",
         "/static/../server.py",
         "/static/server.py",
@@ -139,7 +131,18 @@ def test_damaged_files_are_named(client: httpx.Client, storage: Path) -> None:
         "/../../../../etc/passwd",
     ],
 )
-def test_no_path_leads_out(client: httpx.Client, path: str) -> None:
+def test_no_path_leads_out(client: httpx.Client, storage: Path, path: str) -> None:
+    outside = storage.parent / "outside"
+    other = Experiment(outside).trial("a")
+    Experiment(outside).open({"dataset": "not for the web"})
+    other.write_start(POINT, {})
+    other.genotype.write_text(NETWORK.to_json())
+    (storage / "leads-out").symlink_to(outside)
+    trials = storage / "digits <1>" / "trials"
+    (trials / "leads-out").symlink_to(other.path)
+    Experiment(storage / "digits <1>").trial("holds-a-link").write_start(POINT, {})
+    for file in ("genotype.json", "model.safetensors"):
+        (trials / "holds-a-link" / file).symlink_to(storage.parent / "secret.txt")
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as raw:
         # httpx would tidy the path
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
@@ -150,13 +153,20 @@ def test_no_path_leads_out(client: httpx.Client, path: str) -> None:
 
 
 def test_bad_requests(client: httpx.Client) -> None:
-    for query in ("interval=soon", "interval=0", "interval=1e9", "interval=nan"):
-        answer = client.get(f"/api/events?{query}")
-        assert answer.status_code == 422 and answer.json()["detail"].startswith("interval:"), query
     assert client.post("/login", content=b"x=1").status_code == 422
     assert client.post("/login", content=b"token=" + b"x" * 5000).status_code == 413
     assert client.post("/api/experiments").status_code == 405
-    assert client.get("/api/experiments", headers={"Host": "evil.example"}).status_code == 403
+    for host in (
+        "evil.example",
+        "evil.example:8266",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "[::2]:1",
+    ):
+        assert client.get("/api/experiments", headers={"Host": host}).status_code == 403, host
+    for host in ("localhost", "127.0.0.1:8266", "[::1]:8266", "LOCALHOST:1"):
+        assert client.get("/api/experiments", headers={"Host": host}).status_code == 200, host
 
 
 def test_every_answer_carries_the_policy(client: httpx.Client) -> None:
@@ -164,11 +174,12 @@ def test_every_answer_carries_the_policy(client: httpx.Client) -> None:
         headers = client.get(path).headers
         assert "script-src 'self';" in headers["content-security-policy"]
         assert headers["content-security-policy"].startswith("default-src 'none'")
-        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
 
 
 def test_changes_are_sent_as_they_happen(client: httpx.Client, storage: Path) -> None:
-    with client.stream("GET", "/api/events?interval=0.1") as stream:
+    with client.stream("GET", "/api/events") as stream:
         events = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
         first = next(events)
         assert first["experiment"] == "digits <1>"
@@ -180,6 +191,54 @@ def test_changes_are_sent_as_they_happen(client: httpx.Client, storage: Path) ->
         (storage / "new" / "experiment.json").unlink()
         assert next(events) == {"experiment": "new", "version": None}
     # the client fixture then ends the server, which an open stream must not hold up
+
+
+def test_many_pages_share_one_watcher_and_the_last_one_ends_it(storage: Path) -> None:
+    def watchers() -> int:
+        return sum(thread.name == "dashboard-watch" for thread in threading.enumerate())
+
+    with serving(storage) as client, ExitStack() as stack:
+        streams = [stack.enter_context(client.stream("GET", "/api/events")) for _ in range(8)]
+        events = [(line for line in stream.iter_lines() if line.startswith("data: ")) for stream in streams]
+        assert len({next(lines) for lines in events}) == 1 and watchers() == 1
+        Experiment(storage / "digits <1>").trial("b").write_result(FINISHED, val_accuracy=99.0)
+        assert len({next(lines) for lines in events}) == 1 and watchers() == 1
+        stack.close()
+        wait_until(lambda: watchers() == 0)
+        with client.stream("GET", "/api/events") as again:
+            lines = again.iter_lines()
+            assert next(line for line in lines if line.startswith("data: ")) and watchers() == 1
+
+
+def test_too_many_pages_are_refused_until_one_closes(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watcher, "is_full", lambda self: len(self._listeners) >= 2)
+    with client.stream("GET", "/api/events") as one, client.stream("GET", "/api/events") as two:
+        first = [stream.iter_lines() for stream in (one, two)]
+        assert [next(lines) for lines in first] == ["retry: 2000"] * 2
+        refused = client.get("/api/events")
+        assert refused.status_code == 503 and refused.json()["detail"].startswith("events: expected fewer")
+        assert refused.headers["retry-after"] == "30"
+    wait_until(lambda: _status(client, "/api/events") == 200)
+
+
+def _status(client: httpx.Client, path: str) -> int:
+    with client.stream("GET", path) as stream:
+        return stream.status_code
+
+
+def test_a_storage_that_comes_and_goes(tmp_path: Path) -> None:
+    storage = tmp_path / "results"
+    with serving(storage) as client, client.stream("GET", "/api/events") as stream:
+        assert client.get("/api/experiments").json() == {"experiments": [], "error": None}
+        lines = stream.iter_lines()
+        Experiment(storage / "new").open({})
+        assert json.loads(next(line[6:] for line in lines if line.startswith("data: ")))["experiment"] == "new"
+        storage.rename(tmp_path / "aside")
+        storage.write_text("a file in its place")
+        assert next(lines for line in lines if line == "event: storage")
+        assert "expected a folder" in json.loads(next(lines)[6:])["error"]
+        found = client.get("/api/experiments").json()
+        assert "expected a folder" in found["error"] and [e["name"] for e in found["experiments"]] == ["new"]
 
 
 def test_without_the_token_nothing_is_told(storage: Path) -> None:

@@ -1,6 +1,8 @@
 """The dashboard's view of the disk: the same table as everywhere else, and no more files read than have changed."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +118,50 @@ def test_only_listed_names_reach_the_disk(experiment: Experiment, tmp_path: Path
     assert snapshot.folder("digits", "a") == experiment.path / "trials" / "a"
 
 
+def test_links_out_of_the_storage_and_what_is_no_file_are_not_read(experiment: Experiment, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    other = Experiment(outside)
+    other.open({"dataset": "secret"})
+    add(other, "x", 99, 1, 1)
+    trials_path = experiment.path / "trials"
+    (tmp_path / "other").symlink_to(outside)
+    (tmp_path / "again").symlink_to(experiment.path)  # stays in the storage
+    (trials_path / "x").symlink_to(outside / "trials" / "x")
+    (trials_path / "a" / "notes.txt").symlink_to(outside / "experiment.json")
+    os.mkfifo(trials_path / "d" / "result.json")  # reading it would wait for ever
+    with (trials_path / "b" / "notes.txt").open("w") as file:
+        file.truncate(2**40)
+    snapshot = Snapshot(tmp_path)
+    shown = snapshot.experiment("digits")
+    assert snapshot.names() == ["again", "digits"] and shown is not None
+    assert [row["trial"] for row in shown["trials"]] == ["c"]
+    assert shown["error"] == "a/notes.txt: expected a file in the storage, got a link out of it; and 2 more like this"
+    assert [name for name in "abcdx" if snapshot.folder("digits", name)] == ["c"]
+    (trials_path / "a" / "notes.txt").unlink()
+    (trials_path / "c" / "genotype.json").symlink_to(outside / "experiment.json")
+    assert sorted(trials(snapshot)) == ["a"] and snapshot.folder("digits", "c") is None
+    shutil.rmtree(trials_path)
+    trials_path.symlink_to(outside / "trials")
+    assert trials(snapshot) == {} and "link out of it" in (snapshot.experiment("digits") or {})["error"]
+
+
+def test_answers_may_be_as_old_as_allowed(experiment: Experiment, tmp_path: Path) -> None:
+    snapshot = Snapshot(tmp_path, max_age=3600)
+    before = snapshot.versions()
+    add(experiment, "e", 95, 500, 50)
+    for _ in range(5):
+        assert len(trials(snapshot)) == 4 and snapshot.versions() == before and snapshot.names() == ["digits"]
+    assert snapshot.looks == 1
+    assert snapshot.versions(anew=True) != before and len(trials(snapshot)) == 5 and snapshot.looks == 2
+
+
 def test_an_empty_or_missing_storage(tmp_path: Path) -> None:
     assert Snapshot(tmp_path).names() == [] and Snapshot(tmp_path).versions() == {}
-    with pytest.raises(InputError, match="storage: expected a folder"):
-        Snapshot(tmp_path / "none")
+    snapshot = Snapshot(tmp_path / "later")
+    assert snapshot.names() == [] and snapshot.error is None
+    add(Experiment(tmp_path / "later" / "digits"), "a", 90, 1000, 5000)
+    Experiment(tmp_path / "later" / "digits").open(RECIPE)
+    assert snapshot.names() == ["digits"] and list(trials(snapshot)) == ["a"]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^storage: expected a folder .*file \(Not a directory\)$"):
+        Snapshot(tmp_path / "file")

@@ -14,9 +14,10 @@ from tune.settings import GROUPS, Settings
 OPTIONS = {option_name(field.name): field.metadata["group"] for field in dataclasses.fields(Settings)}
 READERS = {
     "status": ["--storage", "--name"],
-    "report": ["--storage", "--name"],
-    "merge": ["EXPERIMENT", "--storage", "--out"],
+    "report": ["--storage", "--name", "--compare"],
+    "merge": ["EXPERIMENT", "--storage", "--out", "--compare"],
     "pick": ["--storage", "--name", "--max-size", "--max-bit-synops", "--min-accuracy", "--json"],
+    "serve": ["--storage", "--host", "--port", "--token-file", "--interval"],
 }
 
 

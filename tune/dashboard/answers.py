@@ -58,6 +58,7 @@ class Experiments(_Answer):
     """All experiments of the storage."""
 
     experiments: list[Listed]
+    error: str | None = Field(description="why the storage cannot be read now; what is listed is from before")
 
 
 class Experiment(_Answer):

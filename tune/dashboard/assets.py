@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+_FOLDER = Path(__file__).parent
+
 STATIC = {
     "page.css": "text/css",
     "plotly.min.js": "text/javascript",
-    "page.js": "text/javascript",
+    **{path.name: "text/javascript" for path in sorted(_FOLDER.glob("*.js"))},
 }
-"""What can be had under ``/static/``, and its media type."""
+"""What can be had under ``/static/``, and its media type: nothing that was not there when the server started."""
 
 
 @cache
@@ -21,11 +23,11 @@ def static_file(name: str) -> bytes:
         from plotly.offline import get_plotlyjs
 
         return get_plotlyjs().encode()
-    return (Path(__file__).parent / name).read_bytes()
+    return (_FOLDER / name).read_bytes()
 
 
 @cache
 def page_text(name: str) -> str:
     """A page of the dashboard."""
     assert name in ("page.html", "login.html")
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return (_FOLDER / name).read_text(encoding="utf-8")

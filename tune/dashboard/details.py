@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from litesnn.checks import InputError
 from litesnn.genotype import Genotype
 from tune.cell_drawing import draw_cell, in_words
-from tune.places import read_text
+from tune.places import Place, read_text
 from tune.store import TrialFolder
 
 _LONGEST_NOTES = 4000  # characters
 
 
-def details(folder: Path, name: str) -> dict[str, Any]:
+def details(folder: Place, name: str, model_bytes: int | None) -> dict[str, Any]:
     """Learning curves, genotype, drawing and notes of a trial; what is damaged is named and costs nothing else.
 
     Args:
         folder: of the trial.
         name: what a screen reader calls its network.
+        model_bytes: size of ``model.safetensors``.
 
     Returns:
         ``records``, ``genotype``, ``drawing``, ``words``, ``notes``, ``model_bytes`` and ``errors``.
@@ -49,7 +49,7 @@ def details(folder: Path, name: str) -> dict[str, Any]:
         "drawing": None if genotype is None else draw_cell(genotype, name),
         "words": None if genotype is None else in_words(genotype),
         "notes": None if notes is None else notes[-_LONGEST_NOTES:],
-        "model_bytes": trial.model.stat().st_size if trial.model.is_file() else None,
+        "model_bytes": model_bytes,
         "errors": errors,
     }
 

@@ -1,65 +1,78 @@
 """The dashboard's web application: JSON, downloads, a stream of changes, and the page. Nothing is ever written.
 
-Names in a request are compared with those found in the storage; none is used as a path.
+Names in a request are compared with those found in the storage; none is used as a path before.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Annotated, Any
+from contextlib import ExitStack
+from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.middleware.gzip import GZipMiddleware
 
+from litesnn.checks import InputError
 from tune.dashboard import answers
 from tune.dashboard.access import COOKIE, Access, new_session, same
 from tune.dashboard.assets import STATIC, page_text, static_file
-from tune.dashboard.details import details
 from tune.dashboard.published import published
 from tune.dashboard.snapshot import Snapshot
+from tune.dashboard.watch import Watcher
+from tune.places import Place, local_copy
 
 _LONGEST_LOGIN = 4096  # bytes
-_KEEPALIVE_S = 15.0
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": answers.Problem}}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}},
+    503: {"model": answers.Problem, "description": "Too many streams are open"},
+}
 
 
-def app(storage: Path, token: str | None = None, stopping: threading.Event | None = None) -> FastAPI:
+def app(
+    storage: Place,
+    token: str | None = None,
+    stopping: threading.Event | None = None,
+    interval: float = 1.0,
+) -> FastAPI:
     """The application.
 
     Args:
-        storage: the folder of all experiments.
+        storage: the folder of all experiments, which need not exist yet, or a bucket's.
         token: what every request must carry; None where only this machine can ask.
         stopping: once set, streams of changes end, so that the server can.
+        interval: seconds between two looks at the storage; answers may be that old.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: a local path that is no folder, or cannot be read.
     """
-    snapshot = Snapshot(storage)
+    snapshot = Snapshot(storage, interval)
     session = new_session()
-    ending = stopping or threading.Event()
+    watcher = Watcher(snapshot, interval, stopping or threading.Event())
     web = FastAPI(title="LitE-SNN dashboard", description="Results of experiments, as they are on disk.", docs_url=None)
     web.redoc_url = None
     web.add_middleware(GZipMiddleware, minimum_size=10_000)
     web.add_middleware(Access, token=token, session=session)
     web.add_exception_handler(RequestValidationError, _invalid)
+    web.add_exception_handler(InputError, _unreadable)
     _add_results(web, snapshot)
     _add_pages(web)
 
-    @web.get("/api/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
-    async def events(interval: Annotated[float, Query(ge=0.1, le=60)] = 1.0) -> StreamingResponse:
+    @web.get("/api/events", response_class=StreamingResponse, responses=_STREAM)
+    async def events() -> StreamingResponse:
         """Server-sent events: the version of every experiment at first, then of each that changes or goes (null).
 
-        ``interval`` is the time between two looks at the disk in seconds.
+        An event named ``storage`` says why the storage cannot be read (``error``), and when it can again (null).
         """
-        return StreamingResponse(_changes(snapshot, interval, ending), media_type="text/event-stream")
+        if watcher.is_full():
+            raise HTTPException(503, "events: expected fewer open pages, got too many", {"Retry-After": "30"})
+        return StreamingResponse(watcher.changes(), media_type="text/event-stream")
 
     @web.post("/login", status_code=303, response_class=RedirectResponse)
     async def login(request: Request) -> Response:
@@ -84,7 +97,7 @@ def _add_results(web: FastAPI, snapshot: Snapshot) -> None:
     def experiments() -> Response:
         """All experiments, sorted by name."""
         found = [shown for name in snapshot.names() if (shown := snapshot.experiment(name)) is not None]
-        return _json({"experiments": [_listed(shown) for shown in found]})
+        return _json({"experiments": [_listed(shown) for shown in found], "error": snapshot.error})
 
     @web.get("/api/experiments/{name}", response_model=answers.Experiment, responses=_MISSING)
     def experiment(name: str) -> Response:
@@ -102,17 +115,23 @@ def _add_results(web: FastAPI, snapshot: Snapshot) -> None:
         row = next((row for row in (shown or {}).get("trials", []) if row["trial"] == trial), None)
         if row is None:
             raise _missing("trial", trial)
-        return _json({"experiment": name, "trial": row, **details(folder, f"{name}/{trial}")})
+        from tune.dashboard.details import details  # drawing a network loads torch, seconds that the start is spared
+
+        more = details(folder, f"{name}/{trial}", snapshot.model_bytes(name, trial))
+        return _json({"experiment": name, "trial": row, **more})
 
     def add_download(file: str, kind: str) -> None:
         path = f"/api/experiments/{{name}}/trials/{{trial}}/{file}"
 
         @web.get(path, response_class=FileResponse, responses=_MISSING, name=file, summary=f"Download {file}")
         def download(name: str, trial: str) -> FileResponse:
-            found = _folder(snapshot, name, trial) / file
-            if not found.is_file():
-                raise _missing(file, f"none in {trial} yet")
-            return FileResponse(found, media_type=kind, filename=f"{name}-{trial}-{file}")
+            folder = _folder(snapshot, name, trial)
+            with ExitStack() as stack:
+                found = stack.enter_context(local_copy(folder / file))  # of a file in a bucket, until it is sent
+                if found is None:
+                    raise _missing(file, f"none in {trial} yet")
+                sent = BackgroundTask(stack.pop_all().close)
+            return FileResponse(found, media_type=kind, filename=f"{name}-{trial}-{file}", background=sent)
 
     add_download("genotype.json", "application/json")
     add_download("model.safetensors", "application/octet-stream")
@@ -140,27 +159,6 @@ def _add_pages(web: FastAPI) -> None:
         return Response(static_file(file), media_type=STATIC[file])
 
 
-async def _changes(snapshot: Snapshot, interval: float, ending: threading.Event) -> AsyncIterator[str]:
-    known: dict[str, str] = {}
-    silent = 0.0
-    yield "retry: 2000\n\n"
-    while not ending.is_set():
-        versions = await asyncio.to_thread(snapshot.versions)
-        for name in sorted({**known, **versions}):
-            if known.get(name) != versions.get(name):
-                silent = 0.0
-                yield f"data: {json.dumps({'experiment': name, 'version': versions.get(name)})}\n\n"
-        known = versions
-        if silent >= _KEEPALIVE_S:  # also how a connection that is gone is noticed
-            silent = 0.0
-            yield ": still here\n\n"
-        waited = 0.0
-        while waited < interval and not ending.is_set():
-            await asyncio.sleep(min(0.1, interval))
-            waited += 0.1
-        silent += waited
-
-
 async def _token_field(request: Request) -> str:
     body = b""
     async for part in request.stream():
@@ -180,7 +178,13 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "; ".join(lines)}, 422)
 
 
-def _folder(snapshot: Snapshot, name: str, trial: str) -> Path:
+async def _unreadable(_: Request, error: Exception) -> JSONResponse:
+    """A file that cannot be read now; where it lies is not the page's to tell."""
+    place, colon, reason = str(error).partition(": ")
+    return JSONResponse({"detail": f"{place.rpartition('/')[2]}{colon}{reason}"}, 503)
+
+
+def _folder(snapshot: Snapshot, name: str, trial: str) -> Place:
     found = snapshot.folder(name, trial)
     if found is None:
         raise _missing("trial", f"{name}/{trial}")

@@ -1,77 +1,75 @@
-"""What the dashboard shows of a folder of experiments: read from disk, kept, and read again only where files changed."""
+"""What the dashboard shows of a storage: read from disk or bucket, kept, and read again only where files changed."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
 import threading
+import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from litesnn.checks import InputError, fail
+from litesnn.checks import InputError
+from litesnn.files import StorageError
+from tune.dashboard.listing import ROW_FILES, Found, listing
 from tune.folder import read_rows
 from tune.front import BIT_SYNOPS, SIZE, Reference, hypervolume, on_front
-from tune.places import folder_names
+from tune.places import Place
 from tune.rows import COLUMNS, Row, to_table
 from tune.store import Experiment
 from tune.summary import hypervolume_curve
-
-_ROW_FILES = ("result.json", "point.json", "metrics.jsonl")  # what a row of the table is made of
-_LATER_FILES = ("genotype.json", "model.safetensors")  # what the panel of a trial shows besides
-
-Stamp = tuple[tuple[int, int, int] | None, ...]
-"""Per file its time of change in ns, size in bytes and inode; files are replaced whole, so one of the three differs."""
 
 
 @dataclass
 class _Kept:
     """What is known of one experiment."""
 
-    experiment_file: Stamp = ()
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
     rows: dict[str, Row] = field(default_factory=dict)
     shown: dict[str, Any] | None = None
 
 
 class Snapshot:
-    """The experiments in a local folder, as plain values that JSON can hold.
+    """The experiments of a storage, as plain values that JSON can hold.
 
     May be asked from several threads at once. Nothing is ever written.
 
     Args:
-        storage: the folder of all experiments.
+        storage: the folder of all experiments, which need not exist yet, or a bucket's.
+        max_age: seconds for which an answer may be given from what was seen before; 0 looks each time.
 
     Raises:
-        InputError: there is no such folder, or it cannot be listed.
+        InputError: a local path that is no folder, or cannot be read.
     """
 
-    def __init__(self, storage: Path) -> None:
-        if not storage.is_dir() or not os.access(storage, os.R_OK | os.X_OK):
-            raise fail("storage", "a folder of experiments that can be read", str(storage))
+    def __init__(self, storage: Place, max_age: float = 0.0) -> None:
+        self._listing = listing(storage)
         self._storage = storage
+        self._prefix = str(storage).rstrip("/") + "/"
+        self._max_age = max_age
         self._kept: dict[str, _Kept] = {}
+        self._shown: dict[str, dict[str, Any]] = {}
+        self._looked_at: float | None = None
         self._lock = threading.Lock()
+        self.error: str | None = None
+        """Why the storage could not be read the last time; what is shown is from before."""
+        self.looks = 0
+        """How many times the storage has been listed since the start."""
         self.trials_read = 0
         """How many trials' files have been read since the start."""
 
     def names(self) -> list[str]:
-        """The experiments there are now, sorted."""
-        try:
-            return [
-                name for name in folder_names(self._storage) if (self._storage / name / "experiment.json").is_file()
-            ]
-        except OSError:
-            return []
+        """The experiments there are, sorted."""
+        self.look(self._max_age)
+        return sorted(self._shown)
 
     def experiment(self, name: str) -> dict[str, Any] | None:
         """All trials of one experiment and what they share.
 
         Args:
-            name: one of ``names()``; compared with them before any file is touched.
+            name: one of ``names()``; no file is touched for any other.
 
         Returns:
             ``name``, ``version``, ``recipe``, ``reference``, ``hypervolume``, ``progress`` (the steps of the hypervolume
@@ -79,64 +77,105 @@ class Snapshot:
             ``COLUMNS`` and the flags ``on_front``, ``on_size_front`` and ``on_bit_synops_front``) and ``error``, a line on
             what is damaged; None where there is no such experiment. The object is shared: do not change it.
         """
-        if name not in self.names():
+        self.look(self._max_age)
+        return self._shown.get(name)
+
+    def versions(self, anew: bool = False) -> dict[str, str]:
+        """The version of every experiment; another one means that something in it changed.
+
+        Args:
+            anew: looks whatever the age of what is known.
+        """
+        self.look(0.0 if anew else self._max_age)
+        return {name: shown["version"] for name, shown in self._shown.items()}
+
+    def folder(self, name: str, trial: str) -> Place | None:
+        """The folder of a trial; None unless both names are those of folders found in the storage."""
+        self.look(self._max_age)
+        kept = self._kept.get(name)
+        if kept is None or trial not in kept.found.trials or not self._listing.allows(name, trial):
             return None
-        with self._lock:
-            return self._refreshed(name)
+        return self._storage / name / "trials" / trial
 
-    def versions(self) -> dict[str, str]:
-        """The version of every experiment; another one means that something in it changed."""
-        found = ((name, self.experiment(name)) for name in self.names())
-        return {name: shown["version"] for name, shown in found if shown is not None}
+    def model_bytes(self, name: str, trial: str) -> int | None:
+        """Size of a trial's network when the storage was last looked at; None where there is none."""
+        kept = self._kept.get(name)
+        mark = kept.found.trials[trial][-1] if kept is not None and trial in kept.found.trials else None
+        return None if mark is None else mark[0]
 
-    def folder(self, name: str, trial: str) -> Path | None:
-        """The folder of a trial; None unless both names are those of folders listed in the storage."""
-        if name not in self.names():
-            return None
-        trials = self._storage / name / "trials"
-        return trials / trial if trial in folder_names(trials) else None
+    def look(self, max_age: float = 0.0) -> None:
+        """Looks at the storage, unless somebody is at it or was less than ``max_age`` seconds ago.
 
-    def _refreshed(self, name: str) -> dict[str, Any]:
+        Only whoever asks first waits for somebody else's look. Where the storage cannot be read, ``error`` says why and
+        everything else stays as it was.
+        """
+        if not self._lock.acquire(blocking=self._looked_at is None):
+            return
+        try:
+            if self._looked_at is not None and time.monotonic() - self._looked_at < max_age:
+                return
+            self.looks += 1
+            try:
+                self._look()
+                self.error = None
+            except InputError as error:
+                self.error = str(error).replace(self._prefix, "").replace(str(self._storage), "storage")
+            self._looked_at = time.monotonic()
+        finally:
+            self._lock.release()
+
+    def _look(self) -> None:
+        found = self._listing.look()
+        for name, files in found.items():
+            self._shown = {**self._shown, name: self._refreshed(name, files)}
+        self._kept = {name: self._kept[name] for name in found}
+        self._shown = {name: self._shown[name] for name in found}
+
+    def _refreshed(self, name: str, found: Found) -> dict[str, Any]:
         path = self._storage / name
         kept = self._kept.setdefault(name, _Kept())
-        # Stamps are taken before the files are read: whatever is written meanwhile is seen the next time.
-        described = _stamp(path, ("experiment.json",))
-        stamps = {trial: _stamp(path / "trials" / trial, _ROW_FILES + _LATER_FILES) for trial in _trials(path)}
-        if kept.shown is not None and (described, stamps) == (kept.experiment_file, kept.stamps):
+        # The files are read after they were listed: whatever is written meanwhile is seen the next time.
+        if kept.shown is not None and found == kept.found:
             return kept.shown
+        known = kept.found.trials
         changed = [
             trial
-            for trial, stamp in stamps.items()
-            if trial not in kept.stamps or stamp[: len(_ROW_FILES)] != kept.stamps[trial][: len(_ROW_FILES)]
+            for trial, stamp in found.trials.items()
+            if trial not in known or stamp[: len(ROW_FILES)] != known[trial][: len(ROW_FILES)]
         ]
         read = {row["trial"]: row for row in read_rows(path / "trials", changed)}
+        gone = set(changed)
+        rows = {
+            t: row for t, row in {**kept.rows, **read}.items() if t in found.trials and (t in read or t not in gone)
+        }
+        shown = _shown(path, self._prefix, [rows[t] for t in found.trials if t in rows], found)
         self.trials_read += len(changed)
-        unchanged = {t: row for t, row in kept.rows.items() if t in stamps and t not in set(changed)}
-        kept.rows = {**unchanged, **read}
-        kept.experiment_file, kept.stamps = described, stamps
-        kept.shown = _shown(path, [kept.rows[t] for t in stamps if t in kept.rows], _version(described, stamps))
-        return kept.shown
+        kept.found, kept.rows, kept.shown = found, rows, shown
+        return shown
 
 
-def _shown(path: Path, rows: list[Row], version: str) -> dict[str, Any]:
-    error = None
+def _shown(path: Place, prefix: str, rows: list[Row], found: Found) -> dict[str, Any]:
+    """Raises StorageError where a bucket cannot be read now."""
+    errors = found.refused[:1] + [f"and {len(found.refused) - 1} more like this"] * (len(found.refused) > 1)
     recipe: dict[str, Any] | None = None
     reference: Reference | None = None
     try:
         recipe = Experiment(path).recipe()
         reference = Experiment(path).reference()
+    except StorageError:
+        raise
     except InputError as damaged:
-        error = str(damaged).replace(f"{path.parent}{os.sep}", "")  # where it lies is not the page's to tell
+        errors.insert(0, str(damaged).replace(prefix, ""))  # where it lies is not the page's to tell
     table = to_table([rows] if rows else [])
     return {
         "name": path.name,
-        "version": version,
+        "version": _version(found),
         "recipe": recipe,
         "reference": None if reference is None else asdict(reference),
         "hypervolume": None if reference is None else hypervolume(table, reference),
         "progress": [] if reference is None else _progress(table, reference),
-        "trials": _records(table, f"{path.parent}{os.sep}"),
-        "error": error,
+        "trials": _records(table, prefix),
+        "error": "; ".join(errors) or None,
     }
 
 
@@ -167,24 +206,5 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _trials(path: Path) -> list[str]:
-    try:
-        return folder_names(path / "trials")
-    except OSError:
-        return []
-
-
-def _stamp(folder: Path, names: tuple[str, ...]) -> Stamp:
-    return tuple(_stat(os.path.join(folder, name)) for name in names)
-
-
-def _stat(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _version(described: Stamp, stamps: dict[str, Stamp]) -> str:
-    return hashlib.sha256(repr((described, sorted(stamps.items()))).encode()).hexdigest()[:16]
+def _version(found: Found) -> str:
+    return hashlib.sha256(repr(found).encode(errors="replace")).hexdigest()[:16]
