@@ -1,0 +1,56 @@
+// Which experiments are shown beside each other, and what there is to say of them in a line.
+
+import { element, general, whole, words } from "./format.js";
+import { slot } from "./model.js";
+
+const ORDER = ["finished", "unfinished", "stopped", "diverged", "failed"];
+
+/** @param {(names: string[]) => void} choose */
+export function makeExperiments(choose) {
+  const place = document.getElementById("experiments"), summary = document.getElementById("summary");
+  let built = "";
+
+  function render(store, model) {
+    const names = [...store.experiments.keys()].sort();
+    if (built !== JSON.stringify(names)) {
+      built = JSON.stringify(names);
+      place.replaceChildren(...names.map((name) => {
+        const box = element("input", { type: "checkbox" });
+        box.of = name;
+        box.addEventListener("change", () => choose([...place.querySelectorAll("input")].filter((b) => b.checked).map((b) => b.of)));
+        return element("label", { className: "chip", "data-experiment": name }, box, element("i", { "aria-hidden": "true" }),
+          element("span", { textContent: name }), element("small", {}));
+      }));
+    }
+    for (const chip of place.children) {
+      const box = chip.querySelector("input"), shown = model.names.includes(box.of), found = store.experiments.get(box.of);
+      box.checked = shown;
+      chip.style.setProperty("--own", shown ? `var(--series-${slot(box.of)})` : "transparent");
+      chip.classList.toggle("damaged", Boolean(found.error));
+      const count = Object.values(found.states).reduce((sum, n) => sum + n, 0);
+      chip.querySelector("small").textContent = whole(count);
+      chip.title = found.error ?? words(count, "trial");
+    }
+    summary.textContent = said(model, store);
+  }
+  return { render };
+}
+
+function said(model, store) {
+  if (!model.names.length) return "No experiment is chosen.";
+  if (!model.experiments.length) return model.names.every((name) => store.failures.has(name)) ? "" : "Loading…";
+  const states = {};
+  for (const { status } of model.all) states[status] = (states[status] ?? 0) + 1;
+  const parts = ORDER.filter((state) => states[state]).map((state) => `${whole(states[state])} ${state}`);
+  const front = model.all.filter((row) => row.on_front).length;
+  const volumes = model.experiments.filter(({ hypervolume }) => hypervolume !== null).map(({ name, hypervolume }) =>
+    model.several ? `${name} ${general(hypervolume)}` : general(hypervolume));
+  const sets = [...new Set(model.experiments.map(({ recipe }) => recipe?.dataset).filter(Boolean))];
+  return [
+    sets.join(", "),
+    parts.length ? `${words(model.all.length, "trial")}: ${parts.join(", ")}` : "no trial has started yet",
+    front ? `${whole(front)} on the front` : "",
+    volumes.length ? `hypervolume ${volumes.join(", ")}` : "",
+    model.rows.length === model.all.length ? "" : `${whole(model.rows.length)} pass the filters`,
+  ].filter(Boolean).join(" · ");
+}

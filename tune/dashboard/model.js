@@ -1,0 +1,88 @@
+// From what the server knows and what the reader chose to what is drawn: rows, fronts, the network to take.
+
+import { ACCURACY, SIZE, SYNOPS } from "./format.js";
+
+export const FINISHED = "finished";
+const COLOURS = 8; // --series-0 … in the style sheet
+const slots = new Map(); // experiment → its colour, kept while the page is open
+
+/** Everything the parts of the page draw from. */
+export function buildModel(store, view) {
+  const names = shownNames(store, view);
+  for (const name of names) if (!slots.has(name)) slots.set(name, freeSlot(names));
+  const experiments = names.filter((name) => store.loaded.has(name)).map((name) => store.loaded.get(name));
+  const all = experiments.flatMap(({ trials }) => trials);
+  const rows = all.filter((row) => passes(row, view.filters));
+  const byKey = new Map(all.map((row) => [row.key, row]));
+  const dataVersion = JSON.stringify(experiments.map(({ name, version }) => [name, version]));
+  return {
+    names, experiments, all, rows, byKey, dataVersion,
+    rowsVersion: dataVersion + JSON.stringify(view.filters), // the same as long as the rows are
+    several: names.length > 1,
+    taken: pick(rows, view),
+  };
+}
+
+/** Which experiments are shown: those asked for, else one that runs, else the first. */
+export function shownNames(store, view) {
+  const names = [...store.experiments.keys()].sort();
+  const asked = (view.show ?? []).filter((name) => store.experiments.has(name));
+  if (asked.length || view.show?.length === 0) return asked;
+  const running = names.find((name) => store.experiments.get(name).states.unfinished);
+  const full = names.find((name) => Object.keys(store.experiments.get(name).states).length);
+  return [running ?? full ?? names[0]].filter(Boolean);
+}
+
+export const slot = (name) => (slots.get(name) ?? 0) % COLOURS;
+
+function freeSlot(names) {
+  const taken = new Set(names.map((name) => slots.get(name)));
+  let free = 0;
+  while (taken.has(free)) free++;
+  return free;
+}
+
+function passes(row, filters) {
+  for (const column in filters) {
+    const { values, low, high } = filters[column], value = row[column];
+    if (values ? !values.includes(value) : value === null || (low !== null && value < low) || (high !== null && value > high))
+      return false;
+  }
+  return true;
+}
+
+export const isWhole = (row) =>
+  row.status === FINISHED && row[ACCURACY] !== null && row[SIZE] !== null && row[SYNOPS] !== null;
+
+/**
+ * The most accurate finished network within the limits, of equals the smaller; where none fits, the one whose worst excess,
+ * as a share of the limit, is smallest. The same rule as that of `pareto.py pick`.
+ *
+ * @returns {row, excess: [[column, value, limit], …]}; row is null where nothing has finished.
+ */
+export function pick(rows, { size, synops, accuracy }) {
+  const limits = [[SIZE, size, 1], [SYNOPS, synops, 1], [ACCURACY, accuracy || null, -1]].filter(([, limit]) => limit !== null);
+  const order = rows
+    .filter(isWhole)
+    .map((row) => [Math.max(0, ...limits.map(([column, limit, sign]) => (sign * (row[column] - limit)) / limit)), row])
+    .sort(([a, left], [b, right]) =>
+      a - b || right[ACCURACY] - left[ACCURACY] || left[SIZE] - right[SIZE] || left[SYNOPS] - right[SYNOPS]);
+  if (!order.length) return { row: null, excess: [] };
+  const row = order[0][1];
+  const excess = limits.filter(([column, limit, sign]) => sign * (row[column] - limit) > 0);
+  return { row, excess: excess.map(([column, limit]) => [column, row[column], limit]) };
+}
+
+/** The front of accuracy against one column among finished rows, in the order of that column. Equal networks stay. */
+export function frontOf(rows, column) {
+  const order = rows
+    .filter((row) => row.status === FINISHED && row[ACCURACY] !== null && row[column] !== null)
+    .sort((a, b) => a[column] - b[column] || b[ACCURACY] - a[ACCURACY]);
+  const front = [];
+  for (const row of order) {
+    const last = front.at(-1);
+    const equal = last && last[column] === row[column] && last[ACCURACY] === row[ACCURACY];
+    if (!last || row[ACCURACY] > last[ACCURACY] || equal) front.push(row);
+  }
+  return front;
+}

@@ -1,0 +1,142 @@
+// One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
+
+import { ACCURACY, SIZE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
+import { bars, curvesOf, timestepsOf } from "./curves.js";
+import { safeDrawing } from "./drawing.js";
+
+/**
+ * @param store gives the details
+ * @param {() => void} close
+ */
+export function makePanel(store, close) {
+  const panel = document.getElementById("panel");
+  const shut = element("button", { type: "button", className: "close", "aria-label": "Close", textContent: "✕" });
+  const title = element("h2", { id: "panel-title" });
+  const state = element("p", { className: "state" });
+  const body = element("div", { className: "body" });
+  panel.append(element("header", {}, title, shut), state, body);
+  shut.addEventListener("click", close);
+  let shown = null, found = null, drawn = "", back = null, curves = null;
+
+  function render(model, view, theme, width) {
+    const row = view.trial === null ? null : model.byKey.get(view.trial) ?? null;
+    panel.hidden = view.trial === null;
+    document.body.classList.toggle("with-panel", !panel.hidden);
+    if (view.trial === null) {
+      shown = null;
+      drawn = "";
+      return;
+    }
+    const [experiment, trial] = split(view.trial);
+    title.textContent = trial;
+    if (shown !== view.trial) {
+      shown = view.trial;
+      found = null;
+      drawn = "";
+      panel.scrollTop = 0;
+    }
+    state.textContent = row ? `${experiment} · ${row.status}${row.on_front ? " · on the front" : ""}` : experiment;
+    state.dataset.state = row?.status ?? "";
+    const version = `${view.trial} ${model.experiments.find(({ name }) => name === experiment)?.version}`;
+    if (drawn === version) {
+      if (width) curves?.draw();
+      return;
+    }
+    drawn = version;
+    if (found === null) body.replaceChildren(element("p", { className: "note", textContent: "loading…" }));
+    store.details(experiment, trial).then(
+      (details) => {
+        if (shown !== view.trial) return;
+        const same = JSON.stringify(found) === JSON.stringify(details);
+        found = details;
+        if (!same) fill();
+      },
+      (error) => {
+        if (shown === view.trial && found === null) body.replaceChildren(element("p", { className: "problem", textContent: error.message }));
+      },
+    );
+  }
+
+  function fill() {
+    const { trial: row, records, genotype, drawing, notes, errors } = found;
+    curves = records.length ? curvesOf(records) : null;
+    const cell = drawing === null ? null : safeDrawing(drawing);
+    const steps = timestepsOf(records, row.timesteps);
+    const psi = records.some(({ timestep_shares: given }) => Array.isArray(given));
+    body.replaceChildren(...[
+      row.reason ? element("p", { className: "reason", "data-state": row.status, textContent: row.reason }) : null,
+      ...errors.map((error) => element("p", { className: "problem", textContent: error })),
+      figures(row),
+      files(found),
+      section("Cell", cell === null
+        ? element("p", { className: "note", textContent: "The cell is decoded when the search is over." })
+        : element("figure", {}, cell)), // its words are its label
+      curves && section("Learning curves", element("p", { className: "note key" },
+        element("b", { className: "search", textContent: "search" }), element("b", { className: "retrain", textContent: "retraining" })), curves.div),
+      genotype && section("Weight bits per cell", bars(genotype.bits.map((b, k) => [`${k + 1}`, b, `${b}`, true]), Math.max(4, ...genotype.bits),
+        `Bits per cell: ${genotype.bits.join(", ")}`)),
+      steps && section(psi ? "Timestep distribution ψ" : "Timesteps T by epoch of the search", steps),
+      notes ? section("Notes", element("pre", { textContent: notes })) : null,
+    ].filter(Boolean));
+    curves?.draw();
+  }
+
+  /** Puts the focus into the panel and remembers where it was. */
+  function enter() {
+    if (!panel.contains(document.activeElement)) back = document.activeElement;
+    shut.focus({ preventScroll: true });
+  }
+
+  /** Gives the focus back to where it was. */
+  function leave() {
+    const to = back;
+    back = null;
+    if (to?.isConnected && to !== document.body) to.focus({ preventScroll: true });
+    return Boolean(to?.isConnected && to !== document.body);
+  }
+
+  return { render, enter, leave, redraw: () => curves?.draw() };
+}
+
+/** The name of a trial holds no slash: it is a folder's. */
+function split(key) {
+  const at = key.lastIndexOf("/");
+  return [key.slice(0, at), key.slice(at + 1)];
+}
+
+const section = (name, ...children) => element("section", {}, element("h3", { textContent: name }), ...children);
+
+function figures(row) {
+  const entries = [
+    ["validation", percent(row[ACCURACY])],
+    ["test", percent(row.test_accuracy)],
+    ["model size", sizeText(row[SIZE])],
+    ["Bit-SynOps", countText(row[SYNOPS])],
+    ["energy", row.energy_mj === null ? "" : `${digits(1e3 * row.energy_mj)} µJ`],
+    ["T", general(row.timesteps)],
+    ["λ1", general(row.lambda1)],
+    ["λ2", general(row.lambda2)],
+    ["p", row.p === null ? "" : `${general(row.p)} %`],
+    ["seed", general(row.seed)],
+    ["epochs", `${row.search_epochs ?? 0} + ${row.retrain_epochs ?? 0}`],
+    ["took", row.seconds === null ? "" : duration(row.seconds)],
+  ];
+  return element("dl", {}, ...entries.filter(([, text]) => text !== "").map(([name, text]) =>
+    element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: text }))));
+}
+
+function files({ experiment, trial, genotype, model_bytes: bytes }) {
+  const base = `/api/experiments/${encodeURIComponent(experiment)}/trials/${encodeURIComponent(trial.trial)}`;
+  const links = [
+    genotype && ["genotype.json", ""],
+    bytes !== null && ["model.safetensors", ` ${bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`}`],
+  ].filter(Boolean);
+  if (!links.length) return null;
+  return element("p", { className: "files" }, ...links.map(([file, size]) =>
+    element("a", { href: `${base}/${file}`, download: "", "data-file": file, textContent: file }, element("small", { textContent: size }))));
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${seconds.toFixed(0)} s`;
+  return seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

@@ -1,0 +1,61 @@
+// Tabs below the fronts. What is in one is made when it is first opened, and drawn only while it is open.
+
+import { element } from "./format.js";
+import { makeCompute } from "./compute.js";
+import { makeParallel } from "./parallel.js";
+import { makeSpace } from "./space.js";
+import { makeStopped } from "./stopped.js";
+import { makeTrials } from "./trials.js";
+
+const TABS = [
+  ["trials", "Trials", makeTrials],
+  ["stopped", "Stopped", makeStopped],
+  ["hypervolume", "Hypervolume", makeCompute],
+  ["parallel", "Parallel coordinates", makeParallel],
+  ["space", "3-D", makeSpace],
+];
+
+/** @param {(tab: string) => void} choose */
+export function makeTabs(act, choose) {
+  const list = document.getElementById("tabs"), places = document.getElementById("tab-panels");
+  const tabs = TABS.map(([name, title, make]) => {
+    const button = element("button", {
+      type: "button", role: "tab", id: `tab-${name}`, textContent: title, "aria-controls": `part-${name}`, "data-tab": name,
+    });
+    const place = element("div", { role: "tabpanel", id: `part-${name}`, "aria-labelledby": `tab-${name}`, hidden: true });
+    button.addEventListener("click", () => choose(name));
+    list.append(button);
+    places.append(place);
+    return { name, make, button, place, part: null, drawn: "" };
+  });
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const at = tabs.findIndex(({ button }) => button === document.activeElement);
+    if (!step || at < 0) return;
+    const next = tabs[(at + step + tabs.length) % tabs.length];
+    choose(next.name);
+    next.button.focus();
+    event.preventDefault();
+  });
+
+  function render(model, view, look) {
+    const open = tabs.find(({ name }) => name === view.tab) ?? tabs[0];
+    for (const tab of tabs) {
+      tab.button.setAttribute("aria-selected", String(tab === open));
+      tab.button.tabIndex = tab === open ? 0 : -1;
+      tab.place.hidden = tab !== open;
+    }
+    const key = JSON.stringify([model.rowsVersion, model.names, view.sort, view.selected, look, open.place.clientWidth]);
+    if (open.drawn === key) return;
+    open.part ??= open.make(open.place, act);
+    open.drawn = key;
+    open.part.render(model, view);
+  }
+
+  /** Gives the focus to a trial's row, if the table shows it. */
+  function focus(key) {
+    const trials = tabs[0];
+    if (!trials.place.hidden) trials.part?.focus(key);
+  }
+  return { render, focus };
+}

@@ -1,0 +1,40 @@
+// The tab with all trials that pass the filters.
+
+import { ACCURACY, SIZE, SYNOPS, countUnit, digits, fixed, general, sizeUnit } from "./format.js";
+import { makeTable } from "./table.js";
+
+/** Epochs that a trial has run, search and retraining together. */
+export const epochsOf = (row) => (row.search_epochs ?? 0) + (row.retrain_epochs ?? 0);
+
+export function makeTrials(place, act) {
+  const table = makeTable(place, { id: "trials", label: "Trials", empty: "No trial passes the filters." }, act);
+  return {
+    ...table,
+    render(model, view) {
+      // Without a sorting, the front comes first, then the most accurate.
+      const order = [...model.rows].sort((a, b) => b.on_front - a.on_front || (b[ACCURACY] ?? -1) - (a[ACCURACY] ?? -1));
+      table.render(order, columnsOf(model), view.sort, model.rowsVersion, view.selected);
+    },
+  };
+}
+
+function columnsOf(model) {
+  const largest = (column) => Math.max(0, ...model.rows.map((row) => row[column] ?? 0));
+  const [size, bits] = sizeUnit(largest(SIZE)), [count, worth] = countUnit(largest(SYNOPS));
+  return [
+    ...(model.several ? [["experiment", "experiment", (row) => row.experiment, "text"]] : []),
+    ["trial", "trial", (row) => row.trial, "text name"],
+    ["status", "state", (row) => row.status, "text"],
+    [ACCURACY, "validation %", (row) => fixed(row[ACCURACY], 2)],
+    ["test_accuracy", "test %", (row) => fixed(row.test_accuracy, 2)],
+    [SIZE, `size ${size}`, (row) => (row[SIZE] === null ? "" : digits(row[SIZE] / bits))],
+    [SYNOPS, `Bit-SynOps ${count}`, (row) => (row[SYNOPS] === null ? "" : digits(row[SYNOPS] / worth))],
+    ["lambda1", "λ1", (row) => general(row.lambda1)],
+    ["lambda2", "λ2", (row) => general(row.lambda2)],
+    ["p", "p %", (row) => general(row.p)],
+    ["timesteps", "T", (row) => fixed(row.timesteps, 0)],
+    ["bits", "bits", (row) => row.bits ?? "", "text"],
+    ["epochs", "epochs", (row) => fixed(epochsOf(row), 0), "", epochsOf],
+    ["seed", "seed", (row) => fixed(row.seed, 0)],
+  ];
+}
