@@ -86,6 +86,7 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         self.nodes = recipe.nodes
+        self.mixes_bits = len(bits) > 1
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
         self.skips = [m for m in members if m.kernel(recipe) == 0]
         grouped: dict[tuple[int, int], list[Candidate]] = defaultdict(list)

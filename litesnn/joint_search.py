@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from litesnn.checks import InputError
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel, DerivedCost, derived_cost
 from litesnn.data import load
@@ -21,6 +20,7 @@ from litesnn.device import check_device
 from litesnn.evaluate import evaluate
 from litesnn.genotype import Genotype
 from litesnn.held import Held
+from litesnn.narrow import fits, load_weights, narrowed
 from litesnn.network import ArchParameters, Network, Shares
 from litesnn.objective import search_loss
 from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
@@ -48,7 +48,7 @@ class Search(Run):
         seed: seed of initial values, shuffling and augmentation.
         device: where to train; the data must be there.
         held: what is given instead of being learnt.
-        start: weights of an earlier search of the same recipe; None for random ones.
+        start: weights of an earlier search of the same recipe that held the same nodes or none; None for random ones.
 
     Raises:
         InputError: ``held`` or ``start`` does not fit the recipe.
@@ -74,10 +74,21 @@ class Search(Run):
         classes = recipe.searched_classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = Network(recipe, recipe.search_channels, classes, point.p, None).to(device)
+            whole = Network(recipe, recipe.search_channels, classes, point.p, None)
             self.arch = ArchParameters(recipe).to(device)
+        if start is not None and fits(whole, start):
+            load_weights(whole, start)
+            start = None
+        self.network = whole
+        if held.nodes is not None or held.bits is not None:
+            # What is not chosen need not be computed.
+            self.network = Network(
+                recipe, recipe.search_channels, classes, point.p, None, nodes=held.nodes, bits=held.bits
+            )
+            load_weights(self.network, narrowed(whole, self.network))
         if start is not None:
-            _load(self.network, start)
+            load_weights(self.network, start)
+        self.network.to(device)
         self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if point.p and not held.masks else []  # without pruning the scores have no effect
@@ -216,6 +227,10 @@ class Search(Run):
         first, second = halves(train.labels, self.recipe.split_seed)
         return train.take(first), train.take(second)
 
+    def _timestep_shares(self) -> list[float] | None:
+        with torch.no_grad():
+            return [round(share, 6) for share in self.shares().timesteps.tolist()]
+
     def _assess(self) -> tuple[float, DerivedCost, int]:
         self.network.eval()
         genotype = self.genotype()
@@ -256,7 +271,8 @@ def search(
         seed: seed of initial values, shuffling and augmentation.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
         held: parts of the network that are given instead of being learnt.
-        start: ``SearchResult.weights`` of an earlier search of the same recipe, to go on from; None for random weights.
+        start: ``SearchResult.weights`` of an earlier search of the same recipe, which held the same nodes or none; None
+            for random weights.
         checkpoint: file that is written after every epoch and continued from if it exists.
         on_epoch: called with every record.
         on_batch: called after every batch, see ``OnBatch``.
@@ -271,11 +287,3 @@ def search(
     run = Search(point, recipe, dataset, seed=seed, device=chosen, held=held, start=start)
     complete(run, checkpoint, on_epoch, on_batch)
     return SearchResult(genotype=run.genotype(), records=run.records, weights=run.network.state_dict())
-
-
-def _load(network: Network, weights: Mapping[str, Tensor]) -> None:
-    try:
-        network.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"start: expected weights of a search of the same recipe, got others ({reason})") from None

@@ -70,19 +70,34 @@ class Network(nn.Module):
         p: percent pruned of every layer.
         genotype: what to derive; None builds the supernet.
         auxiliary: add the auxiliary head after ``recipe.aux_cell``.
+        nodes: of a supernet whose cell is held: the operations that it has, as ``Genotype.nodes``; None for all.
+        bits: of a supernet whose bit-widths are held: one per cell; None for all candidates.
     """
 
     def __init__(
-        self, recipe: Recipe, channels: int, classes: int, p: float, genotype: Genotype | None, auxiliary: bool = False
+        self,
+        recipe: Recipe,
+        channels: int,
+        classes: int,
+        p: float,
+        genotype: Genotype | None,
+        auxiliary: bool = False,
+        *,
+        nodes: tuple[tuple[tuple[int, str], ...], ...] | None = None,
+        bits: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
         self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p, spikes=False)
         self.stem_norm = nn.BatchNorm2d(channels)
         members = candidates(recipe.nodes, genotype)
+        if genotype is not None:
+            bits = genotype.bits
+        elif nodes is not None:
+            members = [m for m in members if (m.source, PRIMITIVES[m.op]) in nodes[m.node]]
         shapes = cell_shapes(recipe, channels)
         self.cells = nn.ModuleList(
-            Cell(shape, members, recipe, (genotype.bits[i],) if genotype else recipe.bit_widths, p)
+            Cell(shape, members, recipe, recipe.bit_widths if bits is None else (bits[i],), p)
             for i, shape in enumerate(shapes)
         )
         self.classifier = CompConv(1, channels * recipe.widths[-1], classes, 1, 1, (recipe.classifier_bits,), p)
@@ -109,7 +124,7 @@ class Network(nn.Module):
         s0 = s1 = spikes
         aux_logits = None
         for i, cell in enumerate(self.cells):
-            out, nodes = cell(s0, s1, timesteps, op_shares, shares.bits[i] if shares else None)
+            out, nodes = cell(s0, s1, timesteps, op_shares, shares.bits[i] if shares and cell.mixes_bits else None)
             s0, s1 = s1, out
             if measure_rates:
                 rates.extend(_rate(node, timesteps) for node in nodes)

@@ -38,6 +38,7 @@ class EpochRecord:
         bit_synops: of the same network, per sample, from spike rates on the validation split.
         timesteps: T* of the same network.
         seconds: duration of the epoch with its evaluation.
+        timestep_shares: softmax(psi), the share of each number of timesteps from 1; None outside the search.
     """
 
     phase: str
@@ -49,10 +50,11 @@ class EpochRecord:
     bit_synops: float
     timesteps: int
     seconds: float
+    timestep_shares: list[float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, ready for JSON, without those that are None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Run(ABC):
@@ -96,6 +98,10 @@ class Run(ABC):
     @abstractmethod
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
         """Everything that has state to be kept."""
+
+    def _timestep_shares(self) -> list[float] | None:
+        """softmax(psi), where it is learnt."""
+        return None
 
     @property
     def epoch(self) -> int:
@@ -142,6 +148,7 @@ class Run(ABC):
             bit_synops=cost.bit_synops,
             timesteps=timesteps,
             seconds=time.perf_counter() - started,
+            timestep_shares=self._timestep_shares(),
         )
         self.records.append(record)
         return record

@@ -52,7 +52,8 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         log.epoch(record)
         names = {"seed": config["seed"], "trial": config["trial"], "notice": "; ".join(notices)}
         notices.clear()
-        ray_tune.report({**record.to_dict(), **asdict(point), **names})
+        numbers = {name: value for name, value in record.to_dict().items() if not isinstance(value, list)}
+        ray_tune.report({**numbers, **asdict(point), **names})
         _show(f"{config['trial']} after {record.phase} {record.epoch}/{record.epochs}")
 
     def say(text: str) -> None:

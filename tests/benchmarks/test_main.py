@@ -18,11 +18,19 @@ RESULTS = Path(command.__file__).parent / "results"
 def test_lists_every_benchmark_with_its_first_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = (
-        "aggregate inference lif limits loader performance replay retrain_step rule_parts scaling search_step startup"
-    )
+    names = "aggregate dashboard inference lif limits loader performance replay retrain_step rule_parts scaling search_step startup"
     assert set(names.split()) <= {line.split()[0] for line in lines}
     assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_the_comparisons_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = command.modules()
+    comparisons = {name for name, module in found.items() if module == f"benchmarks.comparisons.{name}"}
+    assert comparisons == set("ablation compconv distributions energy sequential structure".split())
+    assert all(hasattr(import_module(module), "main") for module in found.values())
+    with pytest.raises(SystemExit) as ended:
+        command.main(["structure", "mnist"])
+    assert ended.value.code == 2 and "invalid choice: 'mnist'" in capsys.readouterr().err
 
 
 def test_an_unknown_benchmark_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

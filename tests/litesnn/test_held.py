@@ -1,127 +1,148 @@
-"""What a search is given instead of learning it stays as given, and the rest is learnt as before."""
+"""Searches that hold parts of the network: those do not change by a bit, and nothing else does otherwise."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-import litesnn
 from litesnn.checks import InputError
+from litesnn.compconv import CompConv, initial_scores
 from litesnn.config import Recipe, SearchPoint
-from litesnn.data import load
-from litesnn.genotype import PRIMITIVES, cell_edges
+from litesnn.data.dataset import Dataset
 from litesnn.held import Held
-from litesnn.joint_search import Search
-from litesnn.network import ArchParameters
+from litesnn.joint_search import Search, search
+from litesnn.network import Network
 
-RECIPE = Recipe.preset(
-    "digits", search_epochs=1, psi_warmup_epochs=0, search_channels=4, widths=(1, 2), timesteps=3, search_batch=64
-)
-POINT = SearchPoint(lambda1=1e-5, lambda2=1e-8, p=50)
-CELL = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
-ALL = Held(nodes=CELL, bits=(4, 2), timesteps=2, masks=True)
-
-
-def run(held: Held, **settings: Any) -> Search:
-    return Search(POINT, RECIPE, load(RECIPE), device=torch.device("cpu"), held=held, **settings)
-
-
-def values(search: Search) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in search.network.named_parameters()} | {
-        name: tensor.detach().clone() for name, tensor in search.arch.named_parameters()
-    }
+CPU = torch.device("cpu")
+POINT = SearchPoint(lambda1=1e-4, lambda2=1e-8, p=50)
+NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
+PARTS: dict[str, Held] = {
+    "alpha": Held(nodes=NODES),
+    "beta": Held(bits=(4, 1)),
+    "psi": Held(timesteps=2),
+    "scores": Held(masks=True),
+}
+ALL = Held(nodes=NODES, bits=(4, 1), timesteps=1, masks=True)
 
 
-def changed(held: Held) -> set[str]:
-    """What an epoch changes: names of architecture parameters, ``scores`` and ``weights``."""
-    search = run(held)
-    before = values(search)
-    search.run_epoch()
-    found = {name for name, value in values(search).items() if not torch.equal(value, before[name])}
-    kinds = {"scores" if "score" in name else "weights" if "." in name else name for name in found}
-    return kinds
+def learnable(run: Search) -> dict[str, list[Tensor]]:
+    scores = [p for name, p in run.network.named_parameters() if name.endswith("scores")]
+    return {"alpha": [run.arch.alpha], "beta": [run.arch.beta], "psi": [run.arch.psi], "scores": scores}
 
 
-@pytest.mark.parametrize(
-    ("held", "learnt"),
-    [
-        (Held(), {"alpha", "beta", "psi", "scores", "weights"}),
-        (Held(nodes=CELL), {"beta", "psi", "scores", "weights"}),
-        (Held(bits=(4, 1)), {"alpha", "psi", "scores", "weights"}),
-        (Held(timesteps=2), {"alpha", "beta", "scores", "weights"}),
-        (Held(masks=True), {"alpha", "beta", "psi", "weights"}),
-        (ALL, {"weights"}),
-    ],
-)
-def test_what_is_held_does_not_change_by_a_bit(held: Held, learnt: set[str]) -> None:
-    assert changed(held) == learnt
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_held_does_not_change_by_a_bit_and_the_rest_is_learnt(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, part: str
+) -> None:
+    run = Search(POINT, tiny_recipe(psi_warmup_epochs=0), tiny_dataset, device=CPU, held=PARTS[part])
+    before = {name: [t.detach().clone() for t in group] for name, group in learnable(run).items()}
+    weights = [w.detach().clone() for w in run.weights]
+    run.run_epoch()
+    for name, group in learnable(run).items():
+        same = [torch.equal(a, b) for a, b in zip(before[name], group, strict=True)]
+        assert same and (all(same) if name == part else not any(same)), name
+    assert not any(torch.equal(a, b) for a, b in zip(weights, run.weights, strict=True))
 
 
-def test_what_is_held_is_decoded_and_the_rest_is_what_was_learnt() -> None:
-    search = run(Held(nodes=CELL, timesteps=2))
-    with torch.no_grad():
-        search.arch.beta[0, 2] = 5
-        search.arch.psi[2] = 5
-    found = search.genotype()
-    assert (found.nodes, found.timesteps, found.p) == (CELL, 2, POINT.p)
-    assert found.bits[0] == RECIPE.bit_widths[2]
-    assert run(ALL).genotype().bits == (4, 2)
+def test_nothing_held_is_the_joint_search_and_all_held_still_trains_weights(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset
+) -> None:
+    recipe = tiny_recipe()
+    free, same = (search(POINT, recipe, dataset=tiny_dataset, **k) for k in ({}, {"held": Held()}))
+    assert free.genotype == same.genotype
+    assert [replace(r, seconds=0) for r in free.records] == [replace(r, seconds=0) for r in same.records]
+    run = Search(POINT, recipe, tiny_dataset, device=CPU, held=ALL)
+    weights = [w.detach().clone() for w in run.weights]
+    assert run.run_epoch().timesteps == 1 and run.learnt == []
+    assert not any(torch.equal(a, b) for a, b in zip(weights, run.weights, strict=True))
 
 
-def test_the_shares_are_those_of_the_derived_network() -> None:
-    torch.manual_seed(0)
-    learnt = ArchParameters(RECIPE).shares()
-    shares = ALL.shares(learnt, RECIPE)
-    edges = cell_edges(2)
-    kept = {(edges[e], PRIMITIVES[op]) for e, op in shares.ops.nonzero().tolist()}
-    assert kept == {((0, 0), "conv3x3"), ((1, 0), "skip"), ((1, 1), "conv3x3"), ((2, 1), "skip")}
-    assert shares.ops.sum() == 4
-    assert (shares.bits @ torch.tensor(RECIPE.bit_widths, dtype=torch.float)).tolist() == [4, 2]
-    assert shares.timesteps.tolist() == [0, 1]
-    nothing = Held().shares(learnt, RECIPE)
-    assert torch.equal(nothing.ops, learnt.ops) and torch.equal(nothing.timesteps, learnt.timesteps)
+def test_held_values_are_in_the_genotype_and_the_cost(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset
+) -> None:
+    found = search(POINT, tiny_recipe(), dataset=tiny_dataset, held=ALL)
+    genotype = found.genotype
+    assert (genotype.nodes, genotype.bits, genotype.timesteps, genotype.p) == (NODES, (4, 1), 1, 50)
+    # Half of the weights: stem 9*1*6 and classifier 12*3 at 4 bits; three convolutions in each cell, of 6 channels each,
+    # to 3 at 4 bits and to 6 at 1 bit. The skip from node to node has no weights.
+    assert found.records[-1].model_size_bits == 4 * 27 + 4 * 18 + 4 * 3 * 9 * 6 * 3 // 2 + 3 * 9 * 6 * 6 // 2
 
 
-def test_a_search_starts_from_the_weights_of_another() -> None:
-    first = litesnn.search(POINT, RECIPE)
-    second = run(Held(), start=first.weights)
-    assert all(torch.equal(value, first.weights[name]) for name, value in second.network.state_dict().items())
+@pytest.mark.parametrize("training", [True, False])
+def test_the_narrow_supernet_computes_what_the_whole_one_does(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, training: bool
+) -> None:
+    recipe = tiny_recipe()
+    run = Search(POINT, recipe, tiny_dataset, seed=3, device=CPU, held=Held(nodes=NODES, bits=(4, 1)))
+    torch.manual_seed(3)
+    whole = Network(recipe, recipe.search_channels, 3, POINT.p, None)
+    assert len(list(run.network.parameters())) <= len(list(whole.parameters()))
+    assert sum(p.numel() for p in run.network.parameters()) < sum(p.numel() for p in whole.parameters())
+    x, shares = tiny_dataset.normalise(tiny_dataset.train.inputs), run.shares()
+    outputs = [network.train(training)(x, 2, shares, measure_rates=True) for network in (run.network, whole)]
+    torch.testing.assert_close(outputs[0].logits, outputs[1].logits)
+    torch.testing.assert_close(outputs[0].rates, outputs[1].rates)
 
 
-def test_a_checkpoint_of_another_search_is_refused(tmp_path: Any) -> None:
-    file = tmp_path / "search"
-    litesnn.search(POINT, RECIPE, held=Held(timesteps=2), checkpoint=file)
-    with pytest.raises(InputError):
-        litesnn.search(POINT, RECIPE, held=Held(timesteps=3), checkpoint=file)
-    assert len(litesnn.search(POINT, RECIPE, held=Held(timesteps=2), checkpoint=file).records) == 1
+def test_weights_are_carried_on_from_a_whole_and_from_a_narrow_search(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset
+) -> None:
+    recipe = tiny_recipe(search_epochs=1)
+    whole = search(POINT, recipe, dataset=tiny_dataset, seed=1)
+    held = Held(nodes=whole.genotype.nodes)
 
+    def started(start: Any) -> dict[str, Tensor]:
+        return Search(POINT, recipe, tiny_dataset, seed=2, device=CPU, held=held, start=start).network.state_dict()
 
-@pytest.mark.parametrize(
-    ("wrong", "line"),
-    [
-        ({"nodes": (((0, "skip"), (0, "skip")),)}, r"held.nodes\[0\]: expected two different inputs"),
-        ({"bits": (5,)}, "held.bits: expected one of"),
-        ({"timesteps": 0}, "held.timesteps: expected"),
-        ({"masks": 1}, "held.masks: expected True or False, got 1"),
-    ],
-)
-def test_impossible_values_are_refused(wrong: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError, match=line):
-        Held(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("held", "line"),
-    [
-        (Held(nodes=CELL[:1]), "held.nodes: expected 2 nodes"),
-        (Held(bits=(4,)), "held.bits: expected one per cell"),
-        (Held(timesteps=4), "held.timesteps: expected at most the recipe's 3, got 4"),
-    ],
-)
-def test_values_that_do_not_fit_the_recipe_are_refused(held: Held, line: str) -> None:
-    with pytest.raises(InputError, match=line):
-        run(held)
+    first = started(whole.weights)
+    assert all(torch.equal(first[name], whole.weights[name]) for name in first if name.startswith(("stem", "class")))
+    kept = sum(value.numel() for name, value in first.items() if name.endswith("conv.weight"))
+    assert kept < sum(value.numel() for name, value in whole.weights.items() if name.endswith("conv.weight"))
+    narrow = search(POINT, recipe, dataset=tiny_dataset, seed=1, held=held, start=whole.weights)
+    again = started(narrow.weights)
+    assert all(torch.equal(again[name], narrow.weights[name]) for name in again)
     with pytest.raises(InputError, match="start: expected weights of a search of the same recipe"):
-        run(Held(), start={"stem.weight": torch.zeros(1)})
+        Search(POINT, tiny_recipe(search_channels=8), tiny_dataset, device=CPU, start=whole.weights)
+
+
+def test_an_interrupted_search_goes_on_and_another_held_one_is_refused(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    held, path = Held(nodes=NODES, timesteps=2), tmp_path / "search"
+    run = Search(POINT, tiny_recipe(), tiny_dataset, device=CPU, held=held)
+    run.run_epoch()
+    run.save(path)
+    resumed = search(POINT, tiny_recipe(), dataset=tiny_dataset, held=held, checkpoint=path)
+    undisturbed = search(POINT, tiny_recipe(), dataset=tiny_dataset, held=held)
+    assert all(torch.equal(resumed.weights[name], value) for name, value in undisturbed.weights.items())
+    with pytest.raises(InputError, match="checkpoint"):
+        search(POINT, tiny_recipe(), dataset=tiny_dataset, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"masks": 1}, "held.masks: expected True or False"),
+        ({"timesteps": 0}, "held.timesteps: expected"),
+        ({"timesteps": 3}, "held.timesteps: expected at most the recipe's 2"),
+        ({"bits": (5, 1)}, "held.bits: expected"),
+        ({"bits": (3, 1)}, "held.bits: expected"),
+        ({"bits": (4,)}, "held.bits: expected one per cell"),
+        ({"nodes": NODES[:1]}, "held.nodes: expected 2 nodes"),
+        ({"nodes": (((0, "pool"), (1, "skip")),)}, "held.nodes"),
+    ],
+)
+def test_bad_values_are_refused(tiny_recipe: Callable[..., Recipe], fields: dict[str, Any], line: str) -> None:
+    with pytest.raises(InputError, match=line.replace("(", r"\(")):
+        Held(**fields).check_fits(tiny_recipe())
+
+
+def test_initial_scores_are_those_of_a_new_layer() -> None:
+    conv = CompConv(2, 3, 4, 3, 1, (1, 2), 50)
+    assert torch.equal(conv.scores, initial_scores(conv.weight.detach()))
+    scores = initial_scores(torch.tensor([1.0, -4.0]).view(1, 1, 2, 1, 1)).flatten()
+    assert scores.tolist() == pytest.approx([3**0.5 / 4, -(3**0.5)])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel
+from litesnn.data import load
 from litesnn.data.dataset import Dataset, Split
 from litesnn.joint_search import Search, search
 from litesnn.objective import search_loss
@@ -243,3 +244,14 @@ def test_a_search_on_another_data_set(tiny_recipe: Callable[..., Recipe], tiny_d
     # CIFAR-100 networks are searched on CIFAR-10: other classes, same cells.
     recipe = tiny_recipe(classes=7, search_dataset="folder:other", search_classes=3, search_epochs=1)
     assert search(POINT, recipe, dataset=tiny_dataset).genotype.timesteps in (1, 2)
+
+
+def test_every_epoch_says_what_share_each_number_of_timesteps_has() -> None:
+    recipe = Recipe.preset(
+        "digits", search_epochs=2, psi_warmup_epochs=1, search_channels=4, widths=(1,), timesteps=3, search_batch=64
+    )
+    search = Search(SearchPoint(lambda1=0, lambda2=1e-7, p=0), recipe, load(recipe), device=torch.device("cpu"))
+    first, second = search.run_epoch(), search.run_epoch()
+    assert first.timestep_shares == pytest.approx([1 / 3] * 3, abs=1e-6)
+    assert second.timestep_shares == pytest.approx(search.arch.psi.softmax(0).tolist(), abs=1e-6)
+    assert second.timestep_shares != first.timestep_shares and second.to_dict()["timestep_shares"]
