@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from litesnn.config import Recipe
 from tune.amounts import count_text, size_text
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, hypervolume, non_dominated
+from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, hypervolume
 from tune.store import FINISHED, STOPPED, UNFINISHED
 
 WITHIN = 1.0  # percentage points of the best accuracy
@@ -116,17 +117,18 @@ def hypervolume_curve(trials: pd.DataFrame, reference: Reference) -> pd.DataFram
     ended = pd.to_datetime(trials["ended_at"], utc=True, errors="coerce", format="ISO8601")
     over = trials.assign(row=range(len(trials)), order=ended, spent=epochs(trials))[trials["status"] != UNFINISHED]
     over = over.sort_values("order", kind="stable", na_position="first")
+    costs = over[[ACCURACY, SIZE, BIT_SYNOPS]].to_numpy(dtype=float) * [-1.0, 1.0, 1.0]
+    counts = (over["status"] == FINISHED).to_numpy() & ~np.isnan(costs).any(axis=1)
     volumes: list[float] = []
-    front = over.iloc[:0]  # of the trials so far: the volume is its volume, and it stays small
-    for position, status in enumerate(over["status"]):
+    front = np.empty(
+        0, dtype=int
+    )  # positions of what nothing so far dominates: the volume is theirs, and they stay few
+    for position in range(len(over)):
         volume = volumes[-1] if volumes else 0.0
-        if status == FINISHED:
-            candidate = over.iloc[[position]] if front.empty else pd.concat([front, over.iloc[[position]]])
-            costs = candidate[[ACCURACY, SIZE, BIT_SYNOPS]].to_numpy(dtype=float) * [-1.0, 1.0, 1.0]
-            kept = non_dominated(costs)
-            if kept[-1]:
-                front = candidate[kept]
-                volume = float(hypervolume(front, reference))
+        # What another is nowhere worse than is dominated by it, or its equal, and adds nothing either way.
+        if counts[position] and not (costs[front] <= costs[position]).all(axis=1).any():
+            front = np.append(front[~(costs[position] <= costs[front]).all(axis=1)], position)
+            volume = float(hypervolume(over.iloc[front], reference))
         volumes.append(volume)
     return pd.DataFrame(
         {

@@ -178,6 +178,20 @@ def test_every_answer_carries_the_policy(client: httpx.Client) -> None:
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
 
 
+def test_the_pages_files_are_compressed_once_and_kept_by_the_browser(client: httpx.Client) -> None:
+    for path in ("/static/plotly.min.js", "/static/page.js", "/static/page.css"):
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        compressed = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert plain.content == compressed.content
+        assert "content-encoding" not in plain.headers and compressed.headers["content-encoding"] == "gzip"
+        assert int(compressed.headers["content-length"]) < len(plain.content)
+        assert compressed.headers["cache-control"] == "private, no-cache"
+        again = client.get(path, headers={"If-None-Match": compressed.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get("/api/experiments").headers["cache-control"] == "no-store"
+
+
 def test_changes_are_sent_as_they_happen(client: httpx.Client, storage: Path) -> None:
     with client.stream("GET", "/api/events") as stream:
         events = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,15 +18,27 @@ STATIC = {
 """What can be had under ``/static/``, and its media type: nothing that was not there when the server started."""
 
 
+@dataclass(frozen=True)
+class StaticFile:
+    """Content, the same compressed, and what changes with it."""
+
+    content: bytes
+    compressed: bytes
+    tag: str
+
+
 @cache
-def static_file(name: str) -> bytes:
-    """The content of one of ``STATIC``."""
+def static_file(name: str) -> StaticFile:
+    """One of ``STATIC``; compressed once, since plotly's script has megabytes."""
     assert name in STATIC
     if name == "plotly.min.js":
         from plotly.offline import get_plotlyjs
 
-        return get_plotlyjs().encode()
-    return (_FOLDER / name).read_bytes()
+        content = get_plotlyjs().encode()
+    else:
+        content = (_FOLDER / name).read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return StaticFile(content, gzip.compress(content, 6, mtime=0), tag)
 
 
 @cache

@@ -34,7 +34,10 @@ export function makeFilters(choose, clear) {
     event.stopPropagation();
   });
 
+  let drawn = null;
   function render(model, view) {
+    if (drawn === model.rowsVersion) return;
+    drawn = model.rowsVersion;
     for (const [column, parts] of menus) {
       const filter = view.filters[column] ?? null;
       const values = [...new Set(model.all.map((row) => row[column]).filter((value) => value !== null))];

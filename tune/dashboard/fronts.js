@@ -7,9 +7,8 @@ import {
   OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError,
 } from "./paint.js";
 
-const MANY = 800; // points from which they are drawn by WebGL, where there is any
+const MANY = 800; // points from which they are drawn smaller
 const SVG = "http://www.w3.org/2000/svg";
-const hasGl = Boolean(document.createElement("canvas").getContext("webgl"));
 
 /** @param {(key: string) => void} open called with the key of a trial that was clicked */
 export function makeFronts(open) {
@@ -73,10 +72,10 @@ export function makeFronts(open) {
 
   function traces(figure, model, literature) {
     const { column } = figure, { worth, zero } = figure.axes;
-    const paper = colour("paper"), type = hasGl && model.rows.length > MANY ? "scattergl" : "scatter";
+    const paper = colour("paper");
     const small = model.rows.length > MANY ? 5 : 7;
     const points = (rows, marker, more = {}, accuracy = ACCURACY) => ({
-      type, mode: "markers", hoverinfo: "none", marker, ...more,
+      type: "scatter", mode: "markers", hoverinfo: "none", marker, ...more, // plotly's WebGL needs eval, which the policy forbids
       x: rows.map((row) => row[column] / worth),
       y: rows.map((row) => errorOf(row[accuracy], zero)),
       customdata: rows.map((row) => row.key),
@@ -99,7 +98,7 @@ export function makeFronts(open) {
         top.push(points(tested, { symbol: "circle-open", size: 9, color: own, ...line(1.5) }, { name: "test" }, "test_accuracy"));
       }
       top.push(points(front, { symbol: "circle", size: 9, color: own }, {
-        name: "front", mode: "lines+markers", type: "scatter", line: { color: own, width: 1.6, shape: "hv" },
+        name: "front", mode: "lines+markers", line: { color: own, width: 1.6, shape: "hv" },
       }));
     }
     const others = literature.map((network) => ({

@@ -9,7 +9,10 @@ const slots = new Map(); // experiment → its colour, kept while the page is op
 /** Everything the parts of the page draw from. */
 export function buildModel(store, view) {
   const names = shownNames(store, view);
-  for (const name of names) if (!slots.has(name)) slots.set(name, freeSlot(names));
+  names.forEach((name, k) => {
+    const before = names.slice(0, k).map((other) => slots.get(other));
+    if (!slots.has(name) || before.includes(slots.get(name))) slots.set(name, freeSlot(names));
+  });
   const experiments = names.filter((name) => store.loaded.has(name)).map((name) => store.loaded.get(name));
   const all = experiments.flatMap(({ trials }) => trials);
   const rows = all.filter((row) => passes(row, view.filters));

@@ -153,10 +153,18 @@ def _add_pages(web: FastAPI) -> None:
         return HTMLResponse(text if wrong is None else text.replace("<p hidden", "<p"))
 
     @web.get("/static/{file}", include_in_schema=False)
-    def static(file: str) -> Response:
+    def static(file: str, request: Request) -> Response:
         if file not in STATIC:
             raise _missing("file", file)
-        return Response(static_file(file), media_type=STATIC[file])
+        found = static_file(file)
+        # A browser keeps these files and asks whether they are still the same.
+        headers = {"ETag": found.tag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == found.tag:
+            return Response(status_code=304, headers=headers)
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(found.content, media_type=STATIC[file], headers=headers)
+        headers["Content-Encoding"] = "gzip"
+        return Response(found.compressed, media_type=STATIC[file], headers=headers)
 
 
 async def _token_field(request: Request) -> str:

@@ -4,6 +4,8 @@ import { ACCURACY, SIZE, SYNOPS, countUnit, element, sizeUnit } from "./format.j
 import { isWhole, slot } from "./model.js";
 import { OPTIONS, accuracyTicks, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError } from "./paint.js";
 
+const MOST_STEMS = 40;
+
 export function makeSpace(place, act) {
   const div = element("div", { className: "plot tall", id: "space", role: "img", "aria-label": "Accuracy, model size and Bit-SynOps in space" });
   const note = element("p", { className: "note" });
@@ -40,6 +42,7 @@ export function makeSpace(place, act) {
     });
     for (const { name } of model.experiments) { // a stem to the floor for every network of the front: where it stands in depth
       const stems = rows.filter((row) => row.experiment === name && row.on_front).map(at);
+      if (stems.length > MOST_STEMS) continue;
       traces.push({
         type: "scatter3d", mode: "lines", hoverinfo: "skip", name: "stems",
         x: stems.flatMap(([x]) => [x, x, null]), y: stems.flatMap(([, y]) => [y, y, null]),
