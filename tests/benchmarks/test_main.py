@@ -39,7 +39,7 @@ def test_an_unknown_benchmark_is_one_line(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    "name", "aggregate inference lif limits loader retrain_step scaling search_step startup".split()
+    "name", "aggregate dashboard inference lif limits loader precision retrain_step scaling search_step startup".split()
 )
 def test_stored_results_are_what_the_code_reads(name: str) -> None:
     result = json.loads((RESULTS / f"{name}.json").read_text())
