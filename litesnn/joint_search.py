@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -89,6 +89,10 @@ class Search(Run):
         if start is not None:
             load_weights(self.network, start)
         self.network.to(device)
+        with torch.no_grad():  # once: what is held never changes
+            given = held.shares(self.arch.shares(), recipe)
+        names = {"ops": held.nodes, "bits": held.bits, "timesteps": held.timesteps}
+        self._given = {name: getattr(given, name) for name, value in names.items() if value is not None}
         self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if point.p and not held.masks else []  # without pruning the scores have no effect
@@ -133,7 +137,7 @@ class Search(Run):
 
     def shares(self) -> Shares:
         """What every candidate counts now."""
-        return self.held.shares(self.arch.shares(), self.recipe)
+        return replace(self.arch.shares(), **self._given)
 
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
         parts: dict[str, nn.Module | torch.optim.Optimizer | None] = {

@@ -18,6 +18,7 @@ from benchmarks.comparisons.pictures import draw_ablation
 from benchmarks.comparisons.repeats import (
     Record,
     Row,
+    by_variant,
     mean_text,
     of_variant,
     paired,
@@ -79,10 +80,7 @@ def report(result: dict[str, Any]) -> str:
     lines = heading(result)
     for preset, found in presets_of(result):
         body = []
-        for variant in VARIANTS:
-            rows = of_variant(found["runs"], variant)
-            if not rows:
-                continue
+        for variant, rows in by_variant(found["runs"], VARIANTS):
             at = point(preset, variant)
             body.append(
                 [

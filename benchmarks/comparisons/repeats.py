@@ -186,6 +186,14 @@ def of_variant(runs: Sequence[Row], variant: str) -> list[Row]:
     return sorted((row for row in runs if row["variant"] == variant), key=lambda row: row["seed"])
 
 
+def by_variant(runs: Sequence[Row], variants: Sequence[str]) -> Iterator[tuple[str, list[Row]]]:
+    """Those variants that have runs, with them."""
+    for variant in variants:
+        rows = of_variant(runs, variant)
+        if rows:
+            yield variant, rows
+
+
 def mean_text(values: Sequence[float], form: str) -> str:
     """``97.03 ± 0.41``: mean and sample standard deviation; the value alone where there is one."""
     mean = format(statistics.mean(values), form)

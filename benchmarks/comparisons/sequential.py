@@ -33,9 +33,9 @@ from benchmarks.comparisons.clock import EpochClock
 from benchmarks.comparisons.repeats import (
     Record,
     Row,
+    by_variant,
     mean_text,
     measured,
-    of_variant,
     paired,
     parser,
     presets_of,
@@ -194,10 +194,7 @@ def report(result: dict[str, Any]) -> str:
     lines = heading(result)
     for preset, found in presets_of(result):
         body = []
-        for variant in VARIANTS:
-            rows = of_variant(found["runs"], variant)
-            if not rows:
-                continue
+        for variant, rows in by_variant(found["runs"], VARIANTS):
             body.append(
                 [
                     f"{preset} {variant}",

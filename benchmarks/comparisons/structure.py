@@ -27,6 +27,7 @@ import torch
 from benchmarks.comparisons.repeats import (
     Record,
     Row,
+    by_variant,
     mean_text,
     of_variant,
     parser,
@@ -161,10 +162,7 @@ def report(result: dict[str, Any]) -> str:
     lines = heading(result)
     for preset, found in presets_of(result):
         body = []
-        for variant in VARIANTS:
-            rows = of_variant(found["runs"], variant)
-            if not rows:
-                continue
+        for variant, rows in by_variant(found["runs"], VARIANTS):
             accuracies = [row["test_accuracy"] for row in rows]
             body.append(
                 [
