@@ -374,12 +374,13 @@ def test_damage_and_a_lost_server_are_said_and_healed(browser: Any, tmp_path: Pa
 def test_a_real_run_is_followed_from_nothing_to_its_front(browser: Any, tmp_path: Path) -> None:
     """The command beside the page: its trials appear while they run, without a reload, and end as its own table says."""
     storage = tmp_path / "results"
-    options = ["--points", "0,0,0 1e-6,1e-9,50", *"--retrain-epochs 60 --address local --name digits".split()]
+    # Two points: with early stopping the worse of them may be stopped after its search.
+    options = "--retrain-epochs 60 --no-early-stopping --address local --name digits --points".split()
     with serving(storage, interval=0.2) as address:
         browser.get(address)
         wait(browser, "return !document.getElementById('nothing').hidden")
         run = subprocess.Popen(
-            [*PARETO, "--storage", str(storage), *RECIPE, *options],
+            [*PARETO, "--storage", str(storage), *RECIPE, *options, "0,0,0 1e-6,1e-9,50"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
