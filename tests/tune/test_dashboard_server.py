@@ -264,10 +264,10 @@ def test_without_the_token_nothing_is_told(storage: Path) -> None:
         {"headers": {"Authorization": f"Bearer {TOKEN}x"}},
         {"headers": {"Authorization": f"Bearer {TOKEN[:-1]}"}},
         {"headers": {"Authorization": f"Basic {TOKEN}"}},
-        {"headers": {"Cookie": f"litesnn_dashboard={TOKEN}"}},
         {"headers": {"Authorization": "Bearer ü".encode()}},
     ]
     with serving(storage, TOKEN) as client:
+        refused.append({"headers": {"Cookie": f"{_cookie_name(client)}={TOKEN}"}})
         for path in paths:
             for how in refused:
                 assert client.get(path, **how).status_code == 401, (path, how)
@@ -288,7 +288,22 @@ def test_the_form_sets_a_cookie_that_is_not_the_token(storage: Path) -> None:
         assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and TOKEN not in cookie
         assert client.get("/api/experiments").status_code == 200 and client.get("/").status_code == 200
     with serving(storage, TOKEN) as other:
-        assert other.get("/api/experiments", headers={"Cookie": cookie.partition(";")[0]}).status_code == 401
+        value = cookie.partition(";")[0].partition("=")[2]
+        old = {"Cookie": f"{_cookie_name(other)}={value}"}
+        assert other.get("/api/experiments", headers=old).status_code == 401
+
+
+def test_two_dashboards_of_one_host_do_not_sign_each_other_out(storage: Path) -> None:
+    with serving(storage, TOKEN) as first, serving(storage, f"{TOKEN}-2") as second, httpx.Client() as browser:
+        for server, token in ((first, TOKEN), (second, f"{TOKEN}-2")):
+            assert browser.post(f"{server.base_url}/login", data={"token": token}).status_code == 303
+        assert set(browser.cookies) == {_cookie_name(first), _cookie_name(second)}
+        for server in (first, second):
+            assert browser.get(f"{server.base_url}/api/experiments").status_code == 200
+
+
+def _cookie_name(client: httpx.Client) -> str:
+    return f"litesnn_dashboard_{client.base_url.port}"
 
 
 def test_many_ask_at_once(client: httpx.Client, storage: Path) -> None:

@@ -10,7 +10,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "litesnn_dashboard"
 OPEN_PATHS = ("/login", "/static/page.css")  # what the form for the token needs
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -67,7 +66,7 @@ class Access:
         headers = Headers(scope=scope)
         if self._token is None and not is_loopback(_host_name(headers.get("host", ""))):
             await JSONResponse({"detail": "host: expected this machine"}, 403)(scope, receive, send_guarded)
-        elif scope["path"] in OPEN_PATHS or self._may(headers):
+        elif scope["path"] in OPEN_PATHS or self._may(scope, headers):
             await self._app(scope, receive, send_guarded)
         elif scope["path"] == "/" and scope["method"] == "GET":
             await RedirectResponse("/login", 303)(scope, receive, send_guarded)
@@ -77,14 +76,14 @@ class Access:
             )
             await refusal(scope, receive, send_guarded)
 
-    def _may(self, headers: Headers) -> bool:
+    def _may(self, scope: Scope, headers: Headers) -> bool:
         if self._token is None:
             return True
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and same(given.strip(), self._token):
             return True
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(cookie_name(scope))
         except CookieError:
             return False
         return cookie is not None and same(cookie.value, self._session)
@@ -93,6 +92,12 @@ class Access:
 def same(given: str, expected: str) -> bool:
     """Compares secrets in a time that says nothing about where they differ."""
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
+
+
+def cookie_name(scope: Scope) -> str:
+    """Has the port in it: browsers send a host's cookies to all its ports, so two dashboards would sign each other out."""
+    address = scope.get("server")
+    return f"litesnn_dashboard_{address[1] if address else 0}"
 
 
 def new_session() -> str:

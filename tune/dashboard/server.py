@@ -20,7 +20,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from litesnn.checks import InputError
 from tune.dashboard import answers
-from tune.dashboard.access import COOKIE, Access, new_session, same
+from tune.dashboard.access import Access, cookie_name, new_session, same
 from tune.dashboard.assets import STATIC, page_text, static_file
 from tune.dashboard.published import published
 from tune.dashboard.snapshot import Snapshot
@@ -84,7 +84,7 @@ def app(
             return RedirectResponse("/login?wrong=1", 303)
         answer = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(cookie_name(request.scope), session, httponly=True, samesite="strict", secure=secure)
         return answer
 
     return web
