@@ -182,10 +182,11 @@ class Search(Run):
         # The cost depends on the weights through the spike rates alone: without their gradient it is a constant here.
         loss = self._loss(x, labels, with_cost=self.recipe.rate_gradient)
         loss.backward()
+        loss = loss.detach()  # the graph goes, with what its nodes keep, before the second pass needs memory
         nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
         if not learnt:
-            return loss.detach()
+            return loss
 
         self._learn(learnt, self.weights)
         for tensor in learnt:

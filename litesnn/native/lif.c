@@ -1,6 +1,6 @@
 /* Leaky integrate-and-fire neurons on a weighted sum of inputs, in single precision: one pass over memory each way. The
-   backward pass computes the membrane again from the input current, block by block. The timesteps of a block lie far
-   apart, so each is fetched while the one before is worked on.
+   backward pass computes the membrane again from the input current. LANES neurons go through all timesteps at a time, their
+   membrane in registers; the timesteps lie far apart in memory, so each is fetched a little ahead.
 
    Every thread sums for itself and the sums are added in the threads' order, so that equal calls give equal bits. */
 
@@ -10,7 +10,8 @@
 
 #include "lanes.h"
 
-#define BLOCK 2048       /* entries of one neuron population that stay in the cache over all timesteps */
+#define BLOCK 1024       /* neurons whose gradients of all timesteps stay in the cache for the inputs' gradients */
+#define AHEAD 64         /* entries from what is worked on to what is fetched */
 #define LARGE (6L << 20) /* entries of an array that is better written past the cache */
 
 static inline vec all(float value) { return value - (vec){0}; }
@@ -51,15 +52,15 @@ static inline vec inverse(vec x) {
 #endif
 }
 
-/* The constants of dy/du = factor / (2 + 2 cosh(2 b z)) for |z| < 1/2, which is b/2 (1 - tanh(b z)^2) / tanh(b/2). */
+/* The constants of dy/du = factor / cosh(b z)^2 for |z| < 1/2, which is b/2 (1 - tanh(b z)^2) / tanh(b/2). */
 typedef struct {
     float factor, scale; /* scale: square of what z is multiplied by before the series */
     long doublings;
 } Surrogate;
 
 static Surrogate surrogate(float b) {
-    Surrogate s = {2 * b / tanhf(b / 2), 4 * b * b, 0};
-    for (float largest = b; largest > 0.75f; largest /= 2) { /* 2 b z at |z| = 1/2 */
+    Surrogate s = {b / 2 / tanhf(b / 2), b * b, 0};
+    for (float largest = b / 2; largest > 1.5f; largest /= 2) { /* b z at |z| = 1/2 */
         s.scale /= 4;
         s.doublings++;
     }
@@ -68,12 +69,16 @@ static Surrogate surrogate(float b) {
 
 static inline vec slope_at(vec z, Surrogate s) {
     vec square = z * z, x = square * s.scale;
-    vec cosh = x * (1.0f / 40320) + 1.0f / 720; /* its series, then cosh 2y = 2 cosh^2 y - 1 */
+    vec cosh = x * (1.0f / 3628800) + 1.0f / 40320; /* its series, then cosh 2y = 2 cosh^2 y - 1 */
+    cosh = cosh * x + 1.0f / 720;
     cosh = cosh * x + 1.0f / 24;
     cosh = cosh * x + 0.5f;
     cosh = cosh * x + 1.0f;
-    for (long i = 0; i < s.doublings; i++) cosh = 2 * cosh * cosh - 1;
-    return if_above(all(0.25f), square, s.factor * inverse(2 + 2 * cosh), all(0.0f));
+    for (long i = 0; i < s.doublings; i++) {
+        cosh = if_above(cosh, all(1e9f), all(1e9f), cosh); /* its square would be infinite; the slope is 0 either way */
+        cosh = 2 * cosh * cosh - 1;
+    }
+    return if_above(all(0.25f), square, s.factor * inverse(cosh * cosh), all(0.0f));
 }
 
 /* Eq. 1 on I = sum_k in_k * share_k, every array [timesteps][length]; a share of NULL is 1. I goes to current, unless
@@ -85,33 +90,24 @@ void lif_forward(long timesteps, long length, long inputs, const float **in, con
     int past = timesteps * length > LARGE && can_stream(spikes, length) && (!current || can_stream(current, length));
 #pragma omp parallel for num_threads(threads) if (timesteps * length > SMALL) schedule(static)
     for (long block = 0; block < blocks; block++) {
-        long start = block * BLOCK, size = least(length - start, BLOCK), whole = size / LANES * LANES;
-        float rest[BLOCK], sum[BLOCK]; /* rest: u * (1 - y) of the timestep before */
-        memset(rest, 0, sizeof rest);
-        for (long t = 0; t < timesteps; t++) {
-            const float *arriving = in[0] + t * length + start;
-            float *to = spikes + t * length + start, *kept = current ? current + t * length + start : NULL;
-            if (inputs > 1 || shares[0]) {
-                for (long k = 0; k < inputs; k++) {
-                    const float *source = in[k] + t * length + start;
-                    float share = shares[k] ? *shares[k] : 1.0f;
-                    if (k == 0) memset(sum, 0, sizeof sum);
-                    EACH(i, size) sum[i] += source[i] * share;
-                }
-                arriving = sum;
-            }
-            for (long i = 0; i < size; i += LANES) {
-                long count = size - i;
-                __builtin_prefetch(in[0] + start + i + (t + 1 < timesteps ? (t + 1) * length : BLOCK));
-                vec now = load(arriving + i, count), u = now + tau * *(vec *)(rest + i);
-                vec y = if_above(u, limit, all(1.0f), all(0.0f));
-                *(vec *)(rest + i) = if_above(u, limit, all(0.0f), u);
-                if (i < whole) {
-                    write_out(to + i, y, past);
-                    if (kept) write_out(kept + i, now, past);
+        long end = least(length, (block + 1) * BLOCK);
+        for (long i = block * BLOCK; i < end; i += LANES) {
+            long count = end - i;
+            vec rest = {0}; /* u * (1 - y) of the timestep before */
+            for (long t = 0; t < timesteps; t++) {
+                long at = t * length + i;
+                __builtin_prefetch(in[0] + at + AHEAD);
+                vec now = load(in[0] + at, count);
+                if (shares[0]) now *= *shares[0];
+                for (long k = 1; k < inputs; k++) now += load(in[k] + at, count) * (shares[k] ? *shares[k] : 1.0f);
+                vec u = now + tau * rest, y = if_above(u, limit, all(1.0f), all(0.0f));
+                rest = if_above(u, limit, all(0.0f), u);
+                if (count >= LANES) {
+                    write_out(spikes + at, y, past);
+                    if (current) write_out(current + at, now, past);
                 } else {
-                    store(to + i, y, count);
-                    if (kept) store(kept + i, now, count);
+                    store(spikes + at, y, count);
+                    if (current) store(current + at, now, count);
                 }
             }
         }
@@ -132,40 +128,40 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
 #pragma omp parallel num_threads(threads) if (timesteps * length > SMALL)
     {
         double *dot = dots + omp_get_thread_num() * inputs;
-        float *membrane = malloc((timesteps + 2) * BLOCK * sizeof *membrane);
-        float *later = membrane + timesteps * BLOCK, *g = later + BLOCK;
+        float *kept = malloc(timesteps * (BLOCK + LANES) * sizeof *kept), *membrane = kept + timesteps * BLOCK;
 #pragma omp for schedule(static)
         for (long block = 0; block < blocks; block++) {
-            long start = block * BLOCK, size = least(length - start, BLOCK), whole = size / LANES * LANES;
-            memset(later, 0, BLOCK * sizeof *later); /* u * (1 - y) of the timestep before */
-            for (long t = 0; t < timesteps; t++)
-                for (long i = 0; i < size; i += LANES) {
-                    const float *next = t + 1 < timesteps ? current + (t + 1) * length : grad_spikes + t * length;
-                    __builtin_prefetch(next + start + i);
-                    vec u = load(current + t * length + start + i, size - i) + tau * *(vec *)(later + i);
-                    *(vec *)(membrane + t * BLOCK + i) = u;
-                    *(vec *)(later + i) = if_above(u, limit, all(0.0f), u);
+            long start = block * BLOCK, size = least(length - start, BLOCK);
+            for (long i = 0; i < size; i += LANES) {
+                long count = size - i;
+                const float *arriving = current + start + i, *grads = grad_spikes + start + i;
+                vec rest = {0}, later = {0}; /* u * (1 - y) of the timestep before; tau * dL/du of the timestep after */
+                for (long t = 0; t < timesteps; t++) {
+                    __builtin_prefetch(arriving + t * length + AHEAD);
+                    vec u = load(arriving + t * length, count) + tau * rest;
+                    *(vec *)(membrane + t * LANES) = u;
+                    rest = if_above(u, limit, all(0.0f), u);
                 }
-            memset(later, 0, BLOCK * sizeof *later); /* tau * dL/du of the timestep after */
-            for (long t = timesteps - 1; t >= 0; t--) {
-                float *to = grad + t * length + start;
-                for (long i = 0; i < size; i += LANES) {
-                    __builtin_prefetch(t ? grad_spikes + (t - 1) * length + start + i : current + start + BLOCK + i);
-                    vec u = *(vec *)(membrane + t * BLOCK + i), slope = slope_at(u - limit, derivative);
+                for (long t = timesteps - 1; t >= 0; t--) {
+                    __builtin_prefetch(grads + t * length + AHEAD);
+                    float *to = grad + t * length + start + i;
+                    vec u = *(vec *)(membrane + t * LANES), slope = slope_at(u - limit, derivative);
                     /* du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph. */
                     vec keep = if_above(u, limit, all(0.0f), all(1.0f)) - u * slope;
-                    vec now = load(grad_spikes + t * length + start + i, size - i) * slope + *(vec *)(later + i) * keep;
-                    *(vec *)(later + i) = tau * now;
-                    if (shared) *(vec *)(g + i) = now;
-                    if (i < whole)
-                        write_out(to + i, now, past);
+                    vec now = load(grads + t * length, count) * slope + later * keep;
+                    later = tau * now;
+                    if (shared) *(vec *)(kept + t * BLOCK + i) = now;
+                    if (count >= LANES)
+                        write_out(to, now, past);
                     else
-                        store(to + i, now, size - i);
+                        store(to, now, count);
                 }
-                for (long k = 0; k < inputs; k++) {
-                    if (!shares[k]) continue;
+            }
+            for (long k = 0; k < inputs; k++) {
+                if (!shares[k]) continue;
+                for (long t = 0; t < timesteps; t++) {
                     const uint8_t *source = in[k] + t * length + start;
-                    float total = 0, share = *shares[k], *scaled = grad_in[k] + t * length + start;
+                    float total = 0, share = *shares[k], *scaled = grad_in[k] + t * length + start, *g = kept + t * BLOCK;
 #pragma omp simd reduction(+ : total)
                     for (long i = 0; i < size; i++) total += g[i] * source[i];
                     dot[k] += total;
@@ -173,7 +169,7 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
                 }
             }
         }
-        free(membrane);
+        free(kept);
     }
     for (long k = 0; k < inputs; k++) {
         double total = 0;

@@ -57,6 +57,12 @@ def test_lif_far_from_and_at_the_threshold(monkeypatch: pytest.MonkeyPatch, b: f
 
 
 @built
+def test_lif_of_a_surrogate_whose_cosh_is_beyond_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = torch.randn(3, 500).requires_grad_()
+    compare(monkeypatch, lambda: lif(current, 0.2, 0.5, 400.0), [current], tolerance=0.01)
+
+
+@built
 @pytest.mark.parametrize("p", [0.0, 35.0, 80.0, 99.9])
 @pytest.mark.parametrize(("shape", "kernel"), [((1, 1, 1), 1), ((2, 3, 5), 3), ((8, 24, 48), 3), ((1, 12, 100), 1)])
 def test_compressed_weight(monkeypatch: pytest.MonkeyPatch, p: float, shape: tuple[int, int, int], kernel: int) -> None:
