@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from litesnn import native
 from litesnn.edge_norm import MOMENTUM, EdgeNorm
+from litesnn.spike_bytes import in_bytes
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int, *, spikes: bool, precision: str = "fp32") -> Tensor:
@@ -60,7 +61,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, spikes: bool, rounded: bool) -> Tensor:
         kept = None
         if ctx.needs_input_grad[1]:
-            kept = x.to(torch.uint8) if spikes else x
+            kept = in_bytes(x) if spikes else x
         ctx.save_for_backward(kept, weight)
         ctx.stride, ctx.shape, ctx.rounded = stride, x.shape, rounded
         if not _native(weight, stride) or not native.usable(x, weight):
@@ -119,7 +120,7 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         sizes = rows, norm.rounds, norm.targets, norm.width
         layer = *sizes, between, gamma, beta, shares, norm.places, norm.eps, MOMENTUM
         native.call("norm_forward", *layer, norm.running_mean, norm.running_var, inverse_std, normal, outputs)
-        kept = x.to(torch.uint8) if ctx.needs_input_grad[1] else None
+        kept = in_bytes(x) if ctx.needs_input_grad[1] else None
         ctx.save_for_backward(kept, weight, normal, gamma, beta, shares, norm.places, inverse_std)
         ctx.sizes, ctx.shape, ctx.stride, ctx.rounded = sizes, x.shape, stride, rounded
         return outputs

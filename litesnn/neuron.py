@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from litesnn import native
+from litesnn.spike_bytes import in_bytes
 
 
 def dspike(membrane: Tensor, v_threshold: float = 0.5, b: float = 3.0) -> Tensor:
@@ -86,7 +87,7 @@ class _NativeLif(torch.autograd.Function):
         sizes = timesteps, spikes.numel() // timesteps, count
         native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), current, spikes)
         ctx.sizes, ctx.constants = sizes, constants
-        shared = [x.to(torch.uint8) if share is not None else None for x, share in zip(inputs, shares, strict=True)]
+        shared = [in_bytes(x) if share is not None else None for x, share in zip(inputs, shares, strict=True)]
         ctx.save_for_backward(inputs[0] if current is None else current, *shared, *shares)
         return spikes
 

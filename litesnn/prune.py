@@ -1,5 +1,6 @@
 """Pruning masks from importance scores: the largest |score| of each layer is kept (Sehwag et al., NeurIPS 2020)."""
 
+import functools
 import math
 from fractions import Fraction
 
@@ -19,7 +20,12 @@ def kept_count(weights: int, p: float) -> int:
         p: percent pruned, 0 <= p < 100.
     """
     check_number("p", p, minimum=0, below=100)
-    share = 1 - Fraction(repr(float(p))) / 100  # the decimal the user wrote, so that 90 % of 15 is 13.5 exactly
+    return _rounded_share(weights, float(p))
+
+
+@functools.cache
+def _rounded_share(weights: int, p: float) -> int:
+    share = 1 - Fraction(repr(p)) / 100  # the decimal the user wrote, so that 90 % of 15 is 13.5 exactly
     return math.floor(share * weights + Fraction(1, 2))
 
 

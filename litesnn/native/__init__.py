@@ -18,6 +18,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,13 +62,34 @@ def call(kernel: str, *arguments: Argument) -> None:
     """Runs a kernel on as many threads as torch uses.
 
     Args:
-        kernel: its name.
+        kernel: its name; every call gives it arguments of the same types.
         arguments: integers (C ``long``), floats (``float``), tensors (the address of their data, which must be dense;
             None: NULL) and sequences of tensors (an array of addresses).
     """
-    library = kernels()
-    assert library is not None
-    getattr(library, kernel)(*map(_converted, arguments), ctypes.c_long(torch.get_num_threads()))
+    function = _functions.get(kernel)
+    if function is None:
+        function = getattr(kernels(), kernel)
+        function.argtypes = [*map(_type_of, arguments), ctypes.c_long]
+        _functions[kernel] = function
+    function(*map(_converted, arguments), torch.get_num_threads())
+
+
+_functions: dict[str, Any] = {}
+
+
+def _type_of(argument: Argument) -> type[Any]:
+    if isinstance(argument, int):
+        return ctypes.c_long
+    return ctypes.c_float if isinstance(argument, float) else ctypes.c_void_p
+
+
+def _converted(argument: Argument) -> object:
+    """What ctypes takes at once: this runs some thousand times per training step."""
+    if isinstance(argument, Tensor):
+        return argument.data_ptr()
+    if argument is None or isinstance(argument, int | float):
+        return argument
+    return (ctypes.c_void_p * len(argument))(*[None if tensor is None else tensor.data_ptr() for tensor in argument])
 
 
 def workspace(sizer: str, *sizes: int) -> Tensor:
@@ -77,11 +99,14 @@ def workspace(sizer: str, *sizes: int) -> Tensor:
         sizer: the function of the library that says how many numbers the kernel needs.
         sizes: its arguments but the last, the number of threads.
     """
-    library = kernels()
-    assert library is not None
-    count = getattr(library, sizer)
-    count.restype = ctypes.c_long
-    return kept_memory(sizer, count(*map(ctypes.c_long, (*sizes, torch.get_num_threads()))))
+    return kept_memory(sizer, _count(sizer, *sizes, torch.get_num_threads()))
+
+
+@functools.cache
+def _count(sizer: str, *sizes: int) -> int:
+    function = getattr(kernels(), sizer)
+    function.restype = ctypes.c_long
+    return int(function(*map(ctypes.c_long, sizes)))
 
 
 _memory = threading.local()
@@ -94,20 +119,6 @@ def kept_memory(name: str, count: int) -> Tensor:
         found = torch.empty(count)
         setattr(_memory, name, found)
     return found
-
-
-def _converted(argument: Argument) -> object:
-    if isinstance(argument, int):
-        return ctypes.c_long(argument)
-    if isinstance(argument, float):
-        return ctypes.c_float(argument)
-    if isinstance(argument, Sequence):
-        return (ctypes.c_void_p * len(argument))(*map(_address, argument))
-    return ctypes.c_void_p(_address(argument))
-
-
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
 
 
 def _library(compiler: list[str]) -> Path:

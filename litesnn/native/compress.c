@@ -53,12 +53,17 @@ static void mark(long count, const float *scores, long kept, unsigned char *mask
     }
     uint32_t *left = malloc((count + 1) * sizeof *left), smallest = ranked(count, scores, count - kept, left);
     free(left);
-    long ties = kept;
-    for (long i = 0; i < count; i++) ties -= magnitude(scores[i]) > smallest;
+    long marked = 0;
+#pragma omp simd reduction(+ : marked)
     for (long i = 0; i < count; i++) {
-        uint32_t bits = magnitude(scores[i]);
-        mask[i] = bits > smallest || (bits == smallest && ties-- > 0);
+        mask[i] = magnitude(scores[i]) >= smallest;
+        marked += mask[i];
     }
+    for (long i = count - 1; marked > kept; i--)
+        if (magnitude(scores[i]) == smallest) {
+            mask[i] = 0;
+            marked--;
+        }
 }
 
 /* Standard deviation with the unbiased estimate of the variance; above 0. */

@@ -104,12 +104,13 @@ void norm_forward(long rows, long rounds, long targets, long width, const float 
     free(mean);
 }
 
-/* One row of every target, side by side. */
-static inline void gather(long row, long targets, long width, const float **from, float *to) {
-    for (long target = 0; target < targets; target++) {
-        const float *source = from[target] + row * width;
-        EACH(i, width) to[target * width + i] = source[i];
-    }
+/* The rows first .. last of every target, side by side. A few numbers each, for which memcpy takes long. */
+static inline void gather(long first, long last, long targets, long width, const float **from, float *to) {
+    for (long row = first; row < last; row++)
+        for (long target = 0; target < targets; target++, to += width) {
+            const float *source = from[target] + row * width;
+            for (long i = 0; i < width; i += LANES) store(to + i, load(source + i, width - i), width - i);
+        }
 }
 
 /* Gradients of norm_forward but for that of x, of which it fills by_grad, by_normal and add, [channels] each;
@@ -123,16 +124,16 @@ void norm_backward(long rows, long rounds, long targets, long width, const half 
 #pragma omp parallel num_threads(threads) if (rows * channels > SMALL)
     {
         double *own = total + (nodes + channels) * omp_get_thread_num();
-        float *part = malloc((2 * nodes + channels + together * channels) * sizeof *part);
-        float *g = part + nodes + channels, *block = g + nodes;
+        float *part = malloc((nodes + channels) * (1 + together) * sizeof *part);
+        float *gathered = part + nodes + channels, *block = gathered + together * nodes;
 #pragma omp for schedule(static)
         for (long first = 0; first < rows; first += together) {
             long last = least(first + together, rows);
             from_half((last - first) * channels, normal + first * channels, block);
+            gather(first, last, targets, width, grad_out, gathered);
             memset(part, 0, (nodes + channels) * sizeof *part);
             for (long row = first; row < last; row++) {
-                const float *source = block + (row - first) * channels;
-                gather(row, targets, width, grad_out, g);
+                const float *source = block + (row - first) * channels, *g = gathered + (row - first) * nodes;
                 EACH(i, nodes) part[i] += g[i];
                 for (long offset = 0; offset < channels; offset += nodes) {
                     float *product = part + nodes + offset;
@@ -172,7 +173,7 @@ void norm_input_grad(long from, long to, long rounds, long targets, long width, 
             long last = least(first + together, to);
             from_half((last - first) * channels, normal + first * channels, block);
             for (long row = first; row < last; row++) {
-                gather(row, targets, width, grad_out, g);
+                gather(row, row + 1, targets, width, grad_out, g);
                 for (long offset = 0; offset < channels; offset += nodes) {
                     const float *source = block + (row - first) * channels + offset;
                     const float *a = by_grad + offset, *b = by_normal + offset, *c = add + offset;
