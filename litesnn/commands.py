@@ -117,10 +117,10 @@ def run_evaluate(args: argparse.Namespace) -> None:
 
 def run_describe(args: argparse.Namespace) -> None:
     if args.network.suffix in (".safetensors", ".lsnn"):
-        packed, recipe = read_network(args.network)
+        packed, _ = read_network(args.network)
         genotype = Genotype.from_json(json.dumps(dict(packed.genotype)))
-        cost = derived_cost(genotype, recipe, torch.from_numpy(packed.rates.copy()))
-        print(describe(genotype, recipe, cost, "spike rates of the validation split", measure_sizes(packed)))
+        cost = derived_cost(genotype, packed.recipe, torch.from_numpy(packed.rates.copy()))
+        print(describe(genotype, packed.recipe, cost, "spike rates of the validation split", measure_sizes(packed)))
         return
     args.genotype = args.network
     genotype, recipe = _read_genotype(args.network), _recipe_beside(args)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -67,6 +69,13 @@ def size_unit(largest: float) -> tuple[str, float]:
 def count_unit(largest: float) -> tuple[str, float]:
     """Name of the unit, and its worth, in which counts up to ``largest`` are shown."""
     return ("M", 1e6) if largest >= 1e4 else ("k", 1e3)
+
+
+def sizes_text(row: Mapping[str, Any] | pd.Series) -> str:
+    """``2.93 kB (file 6.1 kB, dense 5.9 kB)``: as the paper counts, and what the packed file and all weights come to."""
+    others = [f"{word} {size_text(row[key])}" for word, key in (("file", "file_bits"), ("dense", "dense_bits"))
+              if row.get(key) is not None and not pd.isna(row[key])]  # fmt: skip
+    return size_text(row["model_size_bits"]) + (f" ({', '.join(others)})" if others else "")
 
 
 def size_text(bits: float) -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def connect(address: str) -> None:
     found = _cluster_here() if address == "auto" else address
     if found is None or found == "local":
         _bind_to_loopback()
+        _close_token()
         ray.init(address="local", include_dashboard=False, **options)
+        _close_token()
         return
     field = "RAY_ADDRESS" if found == os.environ.get("RAY_ADDRESS") else "address"
     _check_reachable(field, found)
@@ -81,6 +84,14 @@ def _bind_to_loopback() -> None:
     """
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # for the processes that Ray starts
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable already
+
+
+def _close_token() -> None:
+    """Makes Ray's token readable for its owner alone: Ray itself writes it for all to read, and other clusters use it too."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    with suppress(OSError):  # there is none, or it is somebody else's
+        if file.stat().st_mode & 0o077:
+            file.chmod(0o600)
 
 
 def resources(settings: Settings) -> dict[str, float]:

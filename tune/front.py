@@ -15,6 +15,7 @@ from tune.rows import FINISHED
 
 ACCURACY = "val_accuracy"  # selection sees the validation split only
 SIZE = "model_size_bits"
+FILE, DENSE = "file_bits", "dense_bits"  # beside it, see tune.rows.SIZES
 BIT_SYNOPS = "bit_synops"
 OBJECTIVES = (ACCURACY, SIZE, BIT_SYNOPS)
 

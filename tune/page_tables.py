@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from tune.amounts import count_text, count_unit, digits, size_text, size_unit
+from tune.amounts import count_text, count_unit, digits, size_unit, sizes_text
 from tune.compare import DOMINATED, DOMINATES, NEITHER, Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, over_seeds
+from tune.front import ACCURACY, BIT_SYNOPS, DENSE, FILE, SIZE, over_seeds
 from tune.store import FINISHED
 from tune.summary import epochs
 
@@ -25,8 +25,8 @@ def label(row: pd.Series) -> str:
 
 
 def size_and_count(row: pd.Series) -> str:
-    """Model size and Bit-SynOps in words."""
-    return f"{size_text(row[SIZE])}, {count_text(row[BIT_SYNOPS])} Bit-SynOps"
+    """Model sizes and Bit-SynOps in words."""
+    return f"{sizes_text(row)}, {count_text(row[BIT_SYNOPS])} Bit-SynOps"
 
 
 def network_table(chosen: pd.DataFrame) -> str:
@@ -36,6 +36,8 @@ def network_table(chosen: pd.DataFrame) -> str:
         ("validation %", lambda row: _number(row[ACCURACY], "{:.2f}")),
         ("test %", lambda row: _number(row["test_accuracy"], "{:.2f}")),
         (f"size {size}", lambda row: _number(row[SIZE], None, bits)),
+        (f"file {size}", lambda row: _number(row.get(FILE), None, bits)),
+        (f"dense {size}", lambda row: _number(row.get(DENSE), None, bits)),
         (f"Bit-SynOps {count}", lambda row: _number(row[BIT_SYNOPS], None, worth)),
         ("energy µJ", lambda row: _number(row["energy_mj"], None, 1e-3)),
         *_POINT,

@@ -89,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _reader(commands, "pick")
     _add_place(command)
-    command.add_argument("--max-size", metavar="SIZE", help="largest model size, such as 0.6MB or 40kB")
+    command.add_argument("--max-size", metavar="SIZE", help="largest model size (kept weights alone), such as 0.6MB")
+    command.add_argument(
+        "--max-file", metavar="SIZE", help="largest packed file, such as 40kB: what a device must hold"
+    )
     command.add_argument("--max-bit-synops", metavar="COUNT", help="most Bit-SynOps per sample, such as 300M")
     command.add_argument("--min-accuracy", metavar="PERCENT", help="least validation accuracy, such as 90")
     command.add_argument("--json", action="store_true", help="print JSON")

@@ -23,10 +23,12 @@ class Patience:
 
     Args:
         say: told how long it took, if it took seconds.
+        warn: told that it waits, once it has for seconds.
         seconds: after which the error is raised; by a clock that nobody sets.
     """
 
     say: Callable[[str], None] = lambda text: None
+    warn: Callable[[str], None] = lambda text: None
     seconds: float = PATIENCE_S
 
     def __call__(self, act: Callable[[], Result]) -> Result:
@@ -35,7 +37,7 @@ class Patience:
         Raises:
             StorageError: the storage has failed for all that time.
         """
-        started, pause, last = time.monotonic(), _FIRST_PAUSE_S, ""
+        started, pause, last, warned = time.monotonic(), _FIRST_PAUSE_S, "", False
         while True:
             try:
                 result = act()
@@ -43,6 +45,9 @@ class Patience:
                 if time.monotonic() - started + pause > self.seconds:
                     raise
                 last = str(error)
+                if not warned and time.monotonic() - started >= _WORTH_SAYING_S:
+                    warned = True
+                    self.warn(f"waiting for the storage, {self.seconds / 60:.0f} minutes at most: {last}")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:

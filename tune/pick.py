@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from litesnn.checks import check_number
-from tune.amounts import count_text, digits, size_text
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE
+from litesnn.checks import InputError, check_number
+from tune.amounts import count_text, digits, size_text, sizes_text
+from tune.front import ACCURACY, BIT_SYNOPS, FILE, SIZE
 from tune.store import FINISHED
 
 _SHOWN = (
-    "experiment trial val_accuracy test_accuracy model_size_bits bit_synops energy_mj timesteps bits "
+    "experiment trial val_accuracy test_accuracy model_size_bits file_bits dense_bits bit_synops energy_mj timesteps bits "
     "lambda1 lambda2 p seed"
 ).split()
 
@@ -37,6 +37,8 @@ class Excess:
         """``0.71 MB, 18 % above 0.60 MB``."""
         if self.column == ACCURACY:
             return f"accuracy {self.value:.2f} %, {digits(self.limit - self.value)} points below {self.limit:g} %"
+        if self.column == FILE:
+            return f"a file of {size_text(self.value)}, {digits(100 * self.share)} % above {size_text(self.limit)}"
         show = size_text if self.column == SIZE else lambda value: f"{count_text(value)} Bit-SynOps"
         return f"{show(self.value)}, {digits(100 * self.share)} % above {show(self.limit)}"
 
@@ -63,7 +65,7 @@ class Pick:
         row = self.network
         lines = [
             f"{row['trial']}: accuracy {row[ACCURACY]:.2f} % (test {row['test_accuracy']:.2f} %), "
-            f"{size_text(row[SIZE])}, {count_text(row[BIT_SYNOPS])} Bit-SynOps, "
+            f"{sizes_text(row)}, {count_text(row[BIT_SYNOPS])} Bit-SynOps, "
             f"T {row['timesteps']:.0f}, bits {row['bits']}"
         ]
         if self.excess:
@@ -90,6 +92,7 @@ def pick(
     max_size_bits: float | None = None,
     max_bit_synops: float | None = None,
     min_accuracy: float | None = None,
+    max_file_bits: float | None = None,
 ) -> Pick:
     """The most accurate finished network within the limits (validation accuracy; of equals the smaller).
 
@@ -98,16 +101,20 @@ def pick(
 
     Args:
         trials: the table of ``tune.store``.
-        max_size_bits: largest model size in bits, or None.
+        max_size_bits: largest model size in bits, as the paper counts it (Eq. 18), or None.
         max_bit_synops: most Bit-SynOps per sample, or None.
         min_accuracy: least validation accuracy in percent, or None.
+        max_file_bits: largest packed file in bits, or None; networks of earlier versions, whose files were not measured, do
+            not fit.
 
     Raises:
-        InputError: a limit that is not a positive number, or more than 100 percent.
+        InputError: a limit that is not a positive number, or more than 100 percent; a limit of files that nobody measured.
     """
     limits: list[tuple[str, float, int]] = []  # column, limit, +1 where larger values break it
     if max_size_bits is not None:
         limits.append((SIZE, check_number("max-size", max_size_bits, above=0), 1))
+    if max_file_bits is not None:
+        limits.append((FILE, check_number("max-file", max_file_bits, above=0), 1))
     if max_bit_synops is not None:
         limits.append((BIT_SYNOPS, check_number("max-bit-synops", max_bit_synops, above=0), 1))
     if min_accuracy is not None and check_number("min-accuracy", min_accuracy, minimum=0, maximum=100) > 0:
@@ -116,6 +123,12 @@ def pick(
     finished = trials[trials["status"] == FINISHED].dropna(subset=[ACCURACY, SIZE, BIT_SYNOPS])
     if finished.empty:
         return Pick(network=None)
+    if max_file_bits is not None:
+        finished = finished.dropna(subset=[FILE]) if FILE in finished else finished.head(0)
+        if finished.empty:
+            raise InputError(
+                "max-file: expected networks whose files were measured, got those of an earlier version only; use max-size"
+            )
     worst = pd.Series(0.0, index=finished.index)
     for column, limit, sign in limits:
         off = sign * (finished[column].astype(float) - limit) / limit

@@ -73,6 +73,7 @@ def pick(args: argparse.Namespace) -> None:
     """Prints the best network within the limits; exit code 1 if none fits."""
     limits = {
         "max_size_bits": None if args.max_size is None else parse_size("max-size", args.max_size),
+        "max_file_bits": None if args.max_file is None else parse_size("max-file", args.max_file),
         "max_bit_synops": None if args.max_bit_synops is None else parse_count("max-bit-synops", args.max_bit_synops),
         "min_accuracy": None if args.min_accuracy is None else parse_percent("min-accuracy", args.min_accuracy),
     }

@@ -17,7 +17,7 @@ from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import BITS_PER_MB, count_unit, digits, size_unit
 from tune.compare import Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, Reference, front
+from tune.front import ACCURACY, BIT_SYNOPS, DENSE, FILE, SIZE, Reference, front
 from tune.page import render_page
 from tune.places import Place, read_files, write_bytes
 from tune.plot import draw_fronts
@@ -141,7 +141,7 @@ def front_table(chosen: pd.DataFrame) -> Table:
     size_name, size = size_unit(chosen[SIZE].max() if len(chosen) else 0)
     count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
     table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
-    sizes = f"size {size_name}", f"Bit-SynOps {count_name}"
+    sizes = f"size {size_name}", "file", "dense", f"Bit-SynOps {count_name}"
     for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", "p %", "λ1", "λ2", "seed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in chosen.iterrows():
@@ -149,6 +149,7 @@ def front_table(chosen: pd.DataFrame) -> Table:
             f"{row['test_accuracy']:.2f}",
             f"{row['val_accuracy']:.2f}",
             digits(row[SIZE] / size),
+            *("" if pd.isna(row.get(key)) else digits(row[key] / size) for key in (FILE, DENSE)),
             digits(row[BIT_SYNOPS] / count),
             digits(row["energy_mj"] * 1e3),
             f"{row['timesteps']:.0f}",

@@ -18,6 +18,8 @@ from ray import tune as ray_tune
 from litesnn import DivergedError, Genotype, InputError, Recipe, SearchPoint
 from litesnn.checkpoint import DamagedCheckpointError
 from litesnn.device import prepare_cpu
+from litesnn.export.convert import pack
+from litesnn.export.sizes import measure_sizes
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
@@ -69,7 +71,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         )
     recipe = Recipe.from_dict(config["recipe"])
     try:
-        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say)
+        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, log.say)
     except SystemExit:  # how Ray ends what waits in a report
         log.broken_off()
         raise
@@ -125,6 +127,7 @@ def search_and_retrain(
     device: torch.device,
     report: Report,
     say: Say = lambda text: None,
+    warn: Say = lambda text: None,
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
 
@@ -140,12 +143,13 @@ def search_and_retrain(
         device: where to train.
         report: called after every epoch, when its checkpoint and metrics are in the folder; need not return.
         say: told what was out of the ordinary, before the epoch is reported that it has to do with.
+        warn: told at once what may pass, such as a storage that does not answer.
 
     Raises:
         InputError: a file of another recipe, or a storage that stays unusable.
         SupersededError: another attempt has taken over.
     """
-    patient = Patience(say=say)
+    patient = Patience(say=say, warn=warn)
     if patient(folder.has_outcome):
         folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
         return
@@ -252,11 +256,13 @@ def _retrain(
 
 
 def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
-    cost, genotype = result.cost, result.model.genotype
+    cost, genotype, sizes = result.cost, result.model.genotype, measure_sizes(pack(result.model))
     return {
         "val_accuracy": result.val_accuracy,
         "test_accuracy": result.test_accuracy,
         **asdict(cost),
+        "file_bits": sizes.file,
+        "dense_bits": sizes.dense,
         "energy_mj": cost.energy_mj,
         "ann_energy_mj": cost.ann_energy_mj,
         "timesteps": genotype.timesteps,

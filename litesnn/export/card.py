@@ -45,19 +45,21 @@ def read_provenance(model: Path) -> dict[str, Any]:
     return values
 
 
-def model_card(packed: Packed, recipe: Recipe, provenance: Mapping[str, Any], name: str, kind: str, size: int) -> str:
+def model_card(
+    packed: Packed, trained_by: Recipe | None, provenance: Mapping[str, Any], name: str, kind: str, size: int
+) -> str:
     """The card in Markdown.
 
     Args:
         packed: the network.
-        recipe: the whole recipe of its training, or the packed network's own where that is all there is.
+        trained_by: the recipe of its training; None where only the packed file is at hand, which does not hold it.
         provenance: see ``read_provenance``.
         name: file name of the export.
         kind: ``lsnn``, ``nir`` or ``onnx``.
         size: of the export in bytes.
     """
-    genotype = Genotype.from_json(json.dumps(dict(packed.genotype)))
-    cost = derived_cost(genotype, packed.recipe, torch.from_numpy(packed.rates.copy()))
+    recipe, genotype = packed.recipe, Genotype.from_json(json.dumps(dict(packed.genotype)))
+    cost = derived_cost(genotype, recipe, torch.from_numpy(packed.rates.copy()))
     point = [f"{key} = {provenance[key]:g}" for key in ("lambda1", "lambda2", "p") if _is_number(provenance.get(key))]
     facts = [
         ("data", _data_text(recipe)),
@@ -90,8 +92,7 @@ def model_card(packed: Packed, recipe: Recipe, provenance: Mapping[str, Any], na
         f"| | |\n|---|---|\n{table}\n\n"
         f"{normalised}{_scale_of_inputs(recipe)}.\n\n"
         f"## The cell\n\n```\n{draw_cell(genotype, recipe)}\n```\n\n"
-        "## Training recipe\n\nWhat differs from the defaults of `litesnn.Recipe`:\n\n"
-        f"```json\n{json.dumps(_differences(recipe), indent=2, ensure_ascii=False)}\n```\n"
+        f"## Training recipe\n\n{_training_text(trained_by)}\n"
     )
 
 
@@ -107,6 +108,13 @@ def _data_text(recipe: Recipe) -> str:
 def _scale_of_inputs(recipe: Recipe) -> str:
     clips = recipe.input_shape == (1, 40, 98)
     return ", after MFCC features (40 coefficients, 98 frames)" if clips else ", after pixels were brought to 0 … 1"
+
+
+def _training_text(recipe: Recipe | None) -> str:
+    if recipe is None:
+        return "Not recorded in the packed file that this was exported from."
+    found = json.dumps(_differences(recipe), indent=2, ensure_ascii=False)
+    return f"What differs from the defaults of `litesnn.Recipe`:\n\n```json\n{found}\n```"
 
 
 def _differences(recipe: Recipe) -> dict[str, Any]:

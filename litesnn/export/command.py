@@ -19,11 +19,10 @@ from litesnn.model import Model
 FORMATS = ("lsnn", "nir", "onnx")
 
 
-def read_network(path: Path) -> tuple[Packed, Recipe]:
-    """A trained or a packed model as a packed network, and what is known of its recipe."""
+def read_network(path: Path) -> tuple[Packed, Recipe | None]:
+    """A trained or a packed model as a packed network, and the recipe of its training, which a packed one does not hold."""
     if path.suffix == ".lsnn":
-        packed = read_packed(path)
-        return packed, packed.recipe
+        return read_packed(path), None
     model = Model.load(path, torch.device("cpu"))
     return pack(model), model.recipe
 

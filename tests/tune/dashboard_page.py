@@ -41,7 +41,13 @@ def add(experiment: Experiment, name: str, values: tuple[float, ...], status: st
         trial.genotype.write_text(NETWORK.to_json())
         trial.model.write_bytes(b"network of " + name.encode())
         trial.write_result(
-            FINISHED, val_accuracy=accuracy, test_accuracy=test, bits=[2, 1, 4], energy_mj=1e-3, **figures
+            FINISHED,
+            val_accuracy=accuracy,
+            test_accuracy=test,
+            bits=[2, 1, 4],
+            energy_mj=1e-3,
+            **figures,
+            **({} if name == "large" else {"file_bits": 2 * size, "dense_bits": 3 * size}),  # of an earlier version
         )
     elif status:
         trial.write_result(status, reason=reason)

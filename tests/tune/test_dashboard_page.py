@@ -177,6 +177,8 @@ def test_a_click_opens_the_network(browser: Any, address: str, storage: Path, do
         "fronts · finished · on the front",
         "95.00 %",
         "25.0 kB",
+        "50.0 kB",  # its packed file
+        "75.0 kB",  # dense
         "Timestep distribution ψ",
     ):
         assert words in panel

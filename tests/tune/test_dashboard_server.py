@@ -293,6 +293,16 @@ def test_the_form_sets_a_cookie_that_is_not_the_token(storage: Path) -> None:
         assert other.get("/api/experiments", headers=old).status_code == 401
 
 
+@pytest.mark.parametrize("other", ['prefs={"theme":"dark","n":[1,2]}', "a=b c", "ü=1", "alone", "user@x=1", 'q="a;b"'])
+def test_cookies_of_other_programs_do_not_sign_out(storage: Path, other: str) -> None:
+    with serving(storage, TOKEN) as client:
+        given = client.post("/login", data={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        for cookies in (f"{other}; {given}", f"{given}; {other}"):
+            assert client.get("/api/experiments", headers={"Cookie": cookies.encode()}).status_code == 200
+        assert client.get("/api/experiments", headers={"Cookie": other.encode()}).status_code == 401
+
+
 def test_two_dashboards_of_one_host_do_not_sign_each_other_out(storage: Path) -> None:
     with serving(storage, TOKEN) as first, serving(storage, f"{TOKEN}-2") as second, httpx.Client() as browser:
         for server, token in ((first, TOKEN), (second, f"{TOKEN}-2")):

@@ -99,6 +99,29 @@ def test_auto_starts_a_cluster_where_the_one_that_was_here_is_gone(monkeypatch: 
     assert [options["address"] for options in started] == ["local"] * 3
 
 
+def test_the_token_that_ray_writes_is_closed_to_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that was there before, and one that comes with the start of a cluster; somebody else's is let be."""
+    token = tmp_path / ".ray" / "auth_token"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setattr(cluster, "_bind_to_loopback", lambda: None)
+
+    def start(**options: object) -> None:
+        modes.append(token.stat().st_mode & 0o777 if token.exists() else None)
+        token.parent.mkdir(exist_ok=True)
+        token.write_text("secret")  # as Ray does: for all to read, and the mode of a file that is there stays
+
+    modes: list[int | None] = []
+    monkeypatch.setattr(ray, "init", start)
+    cluster.connect("local")
+    assert modes == [None] and token.stat().st_mode & 0o777 == 0o600
+    token.chmod(0o644)
+    cluster.connect("local")
+    assert modes == [None, 0o600] and token.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    cluster.connect("local")
+
+
 def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--storage", str(storage)]
     before = sorted(storage.rglob("*"))
@@ -112,6 +135,9 @@ def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixtu
     assert code == 1 and "no network fits; nearest: l1_0-l2_0-p_50-seed_0" in output and "100 % above 5.00 kB" in output
     assert call(capsys, "pick", *place, "--name", "b", "--max-bit-synops", "2M")[0] == 0
     assert sorted(storage.rglob("*")) == before
+
+    code, _, error = call(capsys, "pick", *place, "--name", "a", "--max-file", "5kB")
+    assert code == 2 and "max-file: expected networks whose files were measured" in error
 
     code, output, _ = call(capsys, "report", *place, "--name", "a")
     assert code == 0 and str(storage / "a" / "report.html") in output and (storage / "a" / "front.csv").is_file()

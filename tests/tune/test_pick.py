@@ -79,6 +79,29 @@ def test_json_has_exact_counts() -> None:
     assert values["folder"] == "/results/trials/middle"
 
 
+SIZED = TRIALS.assign(file_bits=[9e6, 6e6, 5e6, 2.4e6, None, None], dense_bits=[8e6, 8e6, 9.6e6, 3.2e6, None, None])
+
+
+def test_a_limit_of_files_is_not_one_of_model_sizes() -> None:
+    by_size, by_file = pick(SIZED, max_size_bits=5.5e6), pick(SIZED, max_file_bits=5.5e6)
+    assert by_size.network is not None and by_size.network["trial"] == "middle"
+    assert by_file.network is not None and by_file.network["trial"] == "equal but larger"
+    assert "0.600 MB (file 0.625 MB, dense 1.20 MB), 200 M Bit-SynOps" in by_file.text()
+    assert by_file.to_dict()["network"]["file_bits"] == 5e6 and by_file.to_dict()["network"]["dense_bits"] == 9.6e6
+    nearest = pick(SIZED, max_file_bits=2e6)
+    assert not nearest.fits and "  a file of 0.300 MB, 20 % above 0.250 MB".replace("20 %", "20.0 %") in nearest.text()
+
+
+def test_files_that_nobody_measured_meet_no_limit() -> None:
+    """Networks of an earlier version."""
+    some = SIZED.assign(file_bits=[None, None, 5e6, None, None, None])
+    choice = pick(some, max_file_bits=9e9)
+    assert choice.network is not None and choice.network["trial"] == "equal but larger"
+    for table in (TRIALS, SIZED.assign(file_bits=None)):
+        with pytest.raises(InputError, match="max-file: expected networks whose files were measured"):
+            pick(table, max_file_bits=9e9)
+
+
 def test_nothing_finished() -> None:
     choice = pick(TRIALS[TRIALS["status"] != "finished"], 1e6)
     assert choice.network is None and not choice.fits

@@ -75,6 +75,9 @@ def test_csv_parquet_and_json_hold_the_same_numbers(experiment: Experiment) -> N
     assert values["trials_by_state"] == {"finished": 4, "stopped": 1, "diverged": 1, "unfinished": 1}
     assert values["reference"] == {"accuracy_percent": 10.0, "model_size_bits": 80e6, "bit_synops": 100e6}
     assert values["hypervolume"] == pytest.approx(float(hypervolume(TRIALS, REFERENCE)))
+    assert front["file_bits"].isna().all()  # of an earlier version
+    sized = write_report(experiment, TRIALS.assign(file_bits=9e6, dense_bits=8e6), REFERENCE, RECIPE)
+    assert list(pd.read_csv(sized["front.csv"])["file_bits"]) == [9e6] * 3
     assert values["epochs_spent"] == 4 * 30 + 15 + 3 + 11
     assert values["epochs_saved_by_stopping"] == 15
 

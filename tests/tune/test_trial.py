@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from litesnn import InputError, Recipe, SearchPoint
+from litesnn.export.convert import pack
 from litesnn.model import Model
 from litesnn.run import EpochRecord
 from tune.shared_data import Arrays, from_arrays
@@ -148,6 +149,10 @@ def test_a_stopped_trial_is_not_run_again(tmp_path: Path, recipe: Recipe, data: 
 
 def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path, data: dict[str, Arrays]) -> None:
     folder = TrialFolder(undisturbed)
+    packed = pack(Model.load(folder.model, CPU))
+    assert folder.read_result()["file_bits"] == 8 * len(packed.to_bytes())
+    dense = sum(layer.weights * layer.bits for layer in packed.plan.layers)
+    assert folder.read_result()["dense_bits"] == dense >= folder.read_result()["model_size_bits"]
     model, test = Model.load(folder.model, CPU), from_arrays(data["retrain"]).test
     images = (test.inputs.float() / 255 - model.mean) / model.std
     with torch.no_grad():

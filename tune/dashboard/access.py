@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,11 +82,9 @@ class Access:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and same(given.strip(), self._token):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(cookie_name(scope))
-        except CookieError:
-            return False
-        return cookie is not None and same(cookie.value, self._session)
+        # Not http.cookies, which loses all that follow on a cookie of another program that it cannot read.
+        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope))
+        return cookie is not None and same(cookie, self._session)
 
 
 def same(given: str, expected: str) -> bool:

@@ -1,8 +1,8 @@
 // Numbers as the rest of the project writes them, and the few ways in which elements are made.
 
-export const ACCURACY = "val_accuracy", SIZE = "model_size_bits", SYNOPS = "bit_synops";
+export const ACCURACY = "val_accuracy", SIZE = "model_size_bits", FILE = "file_bits", DENSE = "dense_bits", SYNOPS = "bit_synops";
 
-const known = (value) => typeof value === "number" && Number.isFinite(value);
+export const known = (value) => typeof value === "number" && Number.isFinite(value);
 
 /** Three digits that count and no exponent: 0.0123, 7.79, 46.0, 1234. */
 export function digits(value) {
@@ -28,6 +28,12 @@ export function sizeText(bits) {
   if (!known(bits)) return "";
   const [name, worth] = sizeUnit(bits);
   return `${digits(bits / worth)} ${name}`;
+}
+
+/** As the paper counts, with what the packed file and all weights at the same bits come to. */
+export function sizesText(row) {
+  const others = [["file", row[FILE]], ["dense", row[DENSE]]].filter(([, bits]) => known(bits)).map(([name, bits]) => `${name} ${sizeText(bits)}`);
+  return sizeText(row[SIZE]) + (others.length ? ` (${others.join(", ")})` : "");
 }
 
 export function countText(count) {

@@ -1,6 +1,6 @@
 // Three sliders, for the largest size, the most Bit-SynOps and the least accuracy, and the network that they lead to.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, percent, sizeText } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countText, digits, element, percent, sizeText, sizesText } from "./format.js";
 import { isWhole } from "./model.js";
 
 const STEPS = 400; // of a log slider; the last one is no limit
@@ -46,7 +46,7 @@ export function makeLimits(choose, clear, open) {
       name.dataset.key = row.key;
     }
     figures.textContent = row === null ? "" : [
-      percent(row[ACCURACY]), sizeText(row[SIZE]), `${countText(row[SYNOPS])} Bit-SynOps`, `T ${row.timesteps}`, `bits ${row.bits}`,
+      percent(row[ACCURACY]), sizesText(row), `${countText(row[SYNOPS])} Bit-SynOps`, `T ${row.timesteps}`, `bits ${row.bits}`,
     ].join(" · ");
     excess.textContent = broken.map(excessText).join("; ");
     reset.hidden = sliders.every(({ limit }) => view[limit] === null);

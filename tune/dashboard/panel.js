@@ -1,6 +1,6 @@
 // One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
+import { ACCURACY, DENSE, FILE, SIZE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
 import { bars, curvesOf, timestepsOf } from "./curves.js";
 import { safeDrawing } from "./drawing.js";
 
@@ -111,6 +111,8 @@ function figures(row) {
     ["validation", percent(row[ACCURACY])],
     ["test", percent(row.test_accuracy)],
     ["model size", sizeText(row[SIZE])],
+    ["packed file", sizeText(row[FILE])],
+    ["dense", sizeText(row[DENSE])],
     ["Bit-SynOps", countText(row[SYNOPS])],
     ["energy", row.energy_mj === null ? "" : `${digits(1e3 * row.energy_mj)} µJ`],
     ["T", general(row.timesteps)],

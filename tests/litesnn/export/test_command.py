@@ -58,6 +58,7 @@ def test_from_a_packed_file_without_a_result(
     output_of(capsys, "export", alone, "--format", "onnx")
     card = (tmp_path / "model.onnx.md").read_text(encoding="utf-8")
     assert "| test accuracy | not recorded" in card and "| seed | not recorded |" in card
+    assert "## Training recipe\n\nNot recorded in the packed file" in card and "retrain_epochs" not in card
     output_of(capsys, "export", trained.path, "--format", "onnx", "-o", tmp_path / "trained.onnx")
     assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "trained.onnx").read_bytes()
 
