@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,9 @@ class Launch:
     console: Console
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray writes the searcher, which knows its launch, to disk; neither a screen nor the data belong there."""
-        return {**self.__dict__, "console": None, "data": {}}
+        """Ray writes the searcher, which knows its launch, to disk; neither a screen nor data nor a password belong there."""
+        settings = replace(self.settings, optuna_storage="")
+        return {**self.__dict__, "settings": settings, "console": None, "data": {}}
 
     def run(self, trials: list[Trial]) -> bool:
         """Runs these trials; whether all of them came to an end of their own."""

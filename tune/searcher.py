@@ -149,6 +149,10 @@ class ParetoSearcher(Searcher):
                 self._open.remove(candidate)
                 self._tell(candidate.number, rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray writes its searcher to disk beside the trials; the study is not needed there and may know a password."""
+        return {**self.__dict__, "study": None}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the state is in the trials' folders."""
 

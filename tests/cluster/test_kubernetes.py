@@ -143,8 +143,15 @@ def test_pods_meet_the_restricted_standard() -> None:
 
 
 def test_only_the_operator_and_the_submitter_reach_the_cluster_from_outside() -> None:
-    inside, outside = documents()["NetworkPolicy"]["spec"]["ingress"]
+    inside, outside, metrics = documents()["NetworkPolicy"]["spec"]["ingress"]
     assert inside["from"][0]["podSelector"] == documents()["NetworkPolicy"]["spec"]["podSelector"]
     assert [port["port"] for port in outside["ports"]] == [8265]
+    assert [port["port"] for port in metrics["ports"]] == [8080]
+    for cluster in clusters():  # what docs/metrics.md asks a PodMonitor for
+        for pod in pods(cluster):
+            ports = [port for container in pod["containers"] for port in container.get("ports", [])]
+            assert {"containerPort": 8080, "name": "metrics"} in ports
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            assert group["rayStartParams"]["metrics-export-port"] == "8080"
     label = documents()["RayJob"]["spec"]["submitterPodTemplate"]["metadata"]["labels"]
     assert label in [source["podSelector"]["matchLabels"] for source in outside["from"]]

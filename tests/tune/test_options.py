@@ -166,6 +166,11 @@ def test_a_search_is_extended_by_other_ways_of_searching(cluster: Cluster, stora
     told = sorted(trial.values[0] for trial in study.trials if trial.state.name == "COMPLETE")
     assert told and all((after["val_accuracy"] - value).abs().min() < 1e-9 for value in told)
 
+    # The address of a study may hold a password: nothing that Ray writes beside the trials knows it.
+    written = [path for path in (storage / "searched" / "ray").rglob("*") if path.is_file()]
+    assert any(path.name == "tuner.pkl" for path in written)
+    assert not [path for path in written if b"study.log" in path.read_bytes() or b"study.db" in path.read_bytes()]
+
 
 def test_a_time_budget_ends_in_order_and_the_same_command_continues(cluster: Cluster, storage: Path) -> None:
     command = ["--name", "timed", "--points", "0,0,0", *RECIPE, "--retrain-epochs", "2000", "--time-budget", "6s"]
