@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 _PARTS = set(
-    "__init__ __main__ clock jelly machine naive pictures plots record repeats sides stopping_rules targets work".split()
+    "__init__ __main__ clock jelly layers machine naive pictures plots record repeats sides stopping_rules targets torch_snn work".split()
 )
 """Modules that benchmarks are made of."""
 

@@ -1,8 +1,8 @@
-"""Times classifying one sample with a small derived network: frozen, as trained, and in SpikingJelly 2's layers.
+"""Times classifying one sample with a small derived network: frozen, as trained, in SpikingJelly 2's and snnTorch's layers.
 
 Two networks with genotypes drawn by seed, of the presets ``digits`` and ``cifar10-small``, p = 80: ``litesnn.inference.freeze``,
-``Network`` in evaluation, and the same weights in SpikingJelly's layers, as written and after its own fusion of
-convolution and batch norm (see ``benchmarks.jelly``). The networks have been trained for some steps on random patterns, one
+``Network`` in evaluation, the same weights in SpikingJelly's layers, as written and after its own fusion of
+convolution and batch norm (see ``benchmarks.jelly``), and in snnTorch's (``benchmarks.torch_snn``). The networks have been trained for some steps on random patterns, one
 per class, so that they tell classes apart. A call goes from a normalised input to the mean logits; ways take turns in blocks of
 calls. All should name the same classes for ``SAMPLES`` other patterns; single precision may let a neuron within rounding of its
 threshold fire in one and not in another, so the share of samples on which they agree is kept.
@@ -82,6 +82,11 @@ def ways(recipe: Recipe) -> dict[str, Classify]:
         written = jelly.JellyNetwork(network, recipe, genotype).eval()
         for name, module in (("SpikingJelly", written), ("SpikingJelly, fused", jelly.fused(written))):
             found[name] = _jelly(module)
+    if find_spec("snntorch"):
+        from benchmarks.torch_snn import SnnTorchNetwork
+
+        leaky = SnnTorchNetwork(network, recipe, genotype).eval()
+        found["snnTorch"] = lambda x: leaky(x).mean(0)
     return found
 
 
@@ -136,7 +141,7 @@ def agreement(recipe: Recipe, found: dict[str, Classify]) -> dict[str, Any]:
 def measure(batches: tuple[int, ...], repeats: int, calls: int) -> dict[str, Any]:
     """Everything that is kept of a run, ready for JSON."""
     settings = {"p": P, "repeats": repeats, "calls": calls, "samples_compared": SAMPLES}
-    result = begin("inference", settings, ("spikingjelly",))
+    result = begin("inference", settings, ("spikingjelly", "snntorch"))
     result["networks"] = {}
     for preset in PRESETS:
         recipe = Recipe.preset(preset)

@@ -16,9 +16,10 @@ from spikingjelly.activation_based import functional, layer, neuron
 from spikingjelly.activation_based.functional.conv_bn_fusion import fuse_conv_bn_eval_modules
 from torch import Tensor, nn
 
+from benchmarks.layers import edges, stem
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from litesnn.layout import candidates, cell_shapes
+from litesnn.layout import candidates
 from litesnn.network import Network
 
 
@@ -62,23 +63,14 @@ class JellyNetwork(nn.Module):
     def __init__(self, network: Network, recipe: Recipe, genotype: Genotype) -> None:
         super().__init__()
         self.timesteps, self.cells, self.nodes = genotype.timesteps, recipe.cells, recipe.nodes
-        self.stem = Edge(network.stem.compressed_weight(None), _parts(network.stem_norm), 1, "s")
+        self.stem = Edge(*stem(network), "s")
         self.edges = nn.ModuleDict()
         self.neurons = nn.ModuleDict({"stem": _neuron(recipe)})
         self.members = candidates(recipe.nodes, genotype)
         self.kernels = [member.kernel(recipe) for member in self.members]
-        for cell, shape in enumerate(cell_shapes(recipe, recipe.retrain_channels)):
-            found = {}
-            for group in network.cells[cell].convs:  # type: ignore[union-attr]
-                count = len(group.members)
-                weights = group.conv.compressed_weight(None).chunk(count)
-                norms = zip(*(part.chunk(count) for part in _parts(group.norm)), strict=True)
-                for member, weight, norm in zip(group.members, weights, norms, strict=True):
-                    found[member.edge] = weight, norm
-            for member, kernel in zip(self.members, self.kernels, strict=True):
-                if kernel:
-                    stride = shape.strides[member.source] if member.source < 2 else 1
-                    self.edges[f"{cell}_{member.edge}"] = Edge(*found[member.edge], stride)
+        for name, edge in edges(network, recipe, genotype).items():
+            self.edges[name] = Edge(*edge)
+        for cell in range(recipe.cells):
             for node in range(recipe.nodes):
                 self.neurons[f"{cell}_{node}"] = _neuron(recipe)
         classifier = network.classifier.compressed_weight(None).flatten(1)
@@ -125,8 +117,3 @@ def _neuron(recipe: Recipe) -> Any:
         detach_reset=True,
         step_mode="m",
     )
-
-
-def _parts(norm: nn.BatchNorm2d) -> tuple[Tensor, ...]:
-    assert norm.running_mean is not None and norm.running_var is not None
-    return norm.weight, norm.bias, norm.running_mean, norm.running_var

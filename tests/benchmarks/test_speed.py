@@ -152,6 +152,21 @@ def test_spikingjelly_s_network_is_ours() -> None:
                 torch.testing.assert_close(module(x).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_snntorch_s_network_is_ours() -> None:
+    snn = pytest.importorskip("benchmarks.torch_snn")
+    recipe = Recipe.preset("digits", input_shape=(1, 5, 7))
+    genotype = retrain_step.drawn_genotype(recipe, 50)
+    torch.manual_seed(0)
+    network = inference.Network(recipe, recipe.retrain_channels, recipe.classes, 50, genotype)
+    x = torch.randn(6, *recipe.input_shape, dtype=torch.float64)
+    network.double()(x, genotype.timesteps)  # moves the running statistics
+    with torch.no_grad():
+        expected = network.eval()(x, genotype.timesteps).logits
+        written = snn.SnnTorchNetwork(network, recipe, genotype).double().eval()
+        for _ in range(2):  # the second call shows whether membranes were cleared
+            torch.testing.assert_close(written(x), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_exponents_by_hand() -> None:
     found = scaling.fit([1, 2, 4, 8], [3, 12, 48, 192])
     assert found == pytest.approx({"exponent": 2, "error": 0, "factor": 3}, abs=1e-7)
