@@ -55,8 +55,8 @@ _HOW = """## Why nothing is lost
 - An attempt claims its trial's folder (`attempt.txt`) and looks before each write whether it still holds it, so that an attempt
   that was given up, on a host that the network lost, writes no more.
 - A trial that reports nothing for `--trial-timeout` (4 h unless told otherwise; give more than the longest epoch) is killed and
-  started again. A trial fails when it has died or hung three times in a row without a new epoch between: over days a machine may
-  go as often as it likes.
+  started again; one that waits for its storage too, so a timeout below half an hour cuts that wait short. A trial fails when it
+  has died or hung three times in a row without a new epoch between: over days a machine may go as often as it likes.
 - Durations, budgets and the timeout go by clocks that nobody sets. The time of day is only written down (`ended_at`).
 - A host that joins without seeing the experiment's folder gets no trial to run to its end: the trial fails there with that reason.
 
