@@ -58,12 +58,14 @@ def test_a_job_whose_time_is_over_is_queued_again_and_continues(hosts: dict[str,
     for name in ("srun", "scontrol"):
         (programs / name).write_text(f"#!{sys.executable}\n{STUB.read_text()}")
         (programs / name).chmod(0o755)
-    token = tmp_path / "token"
+    token = tmp_path / ".ray" / "auth_token"  # in the home directory, for all to read: as Ray itself leaves it
+    token.parent.mkdir()
     token.write_text(uuid.uuid4().hex)
+    token.chmod(0o644)
     requeued = tmp_path / "requeued"
     arguments = [*RECIPE, "--retrain-epochs", "25", "--no-early-stopping", "--points", "0,0,50"]
     command = ["bash", str(SCRIPT), *arguments, "--storage", str(tmp_path / "results"), "--name", "first"]
-    variables = {"SLURM_JOB_ID": JOB, "STUB_REQUEUED": str(requeued), "RAY_AUTH_TOKEN_PATH": str(token)}
+    variables = {"SLURM_JOB_ID": JOB, "STUB_REQUEUED": str(requeued), "HOME": str(tmp_path)}
     nodes = [f"{address}={name}" for address, name in hosts.items()]
     try:
         with Processes(**variables, SLURM_JOB_NODELIST=",".join(nodes)) as job:
@@ -74,6 +76,7 @@ def test_a_job_whose_time_is_over_is_queued_again_and_continues(hosts: dict[str,
             process.send_signal(signal.SIGUSR1)
             log = output_of(process)
             assert process.returncode != 0 and requeued.read_text() == JOB
+            assert token.stat().st_mode & 0o777 == 0o600
             assert "On head node" in log and "On worker node. Connecting to Ray cluster" in log
             assert "Time is over: queued again" in log
             wait_until(lambda: not job.alive())
