@@ -9,17 +9,16 @@ with real-valued inputs that does not occur.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
-import torch
 from spikingjelly.activation_based import functional, layer, neuron
 from spikingjelly.activation_based.functional.conv_bn_fusion import fuse_conv_bn_eval_modules
 from torch import Tensor, nn
 
-from benchmarks.layers import edges, stem
+from benchmarks.layers import LayerNetwork, put
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from litesnn.layout import candidates
 from litesnn.network import Network
 
 
@@ -39,11 +38,7 @@ class Edge(nn.Module):
             inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False, step_mode=step_mode
         )
         self.norm = layer.BatchNorm2d(outputs, step_mode=step_mode)
-        with torch.no_grad():
-            self.conv.weight.copy_(weight)
-            own = self.norm.weight, self.norm.bias, self.norm.running_mean, self.norm.running_var
-            for mine, value in zip(own, norm, strict=True):
-                mine.copy_(value)
+        put(self.conv, self.norm, weight, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[T, B, in, H, W]`` to ``[T, B, out, H', W']``; without T in single-step mode."""
@@ -51,49 +46,16 @@ class Edge(nn.Module):
         return out
 
 
-class JellyNetwork(nn.Module):
-    """The derived network ``network`` in SpikingJelly's layers, for evaluation.
-
-    Args:
-        network: the network, its parameters final.
-        recipe: what it was built from.
-        genotype: likewise.
-    """
+class JellyNetwork(LayerNetwork):
+    """The derived network in SpikingJelly's layers; arguments as in ``LayerNetwork``."""
 
     def __init__(self, network: Network, recipe: Recipe, genotype: Genotype) -> None:
-        super().__init__()
-        self.timesteps, self.cells, self.nodes = genotype.timesteps, recipe.cells, recipe.nodes
-        self.stem = Edge(*stem(network), "s")
-        self.edges = nn.ModuleDict()
-        self.neurons = nn.ModuleDict({"stem": _neuron(recipe)})
-        self.members = candidates(recipe.nodes, genotype)
-        self.kernels = [member.kernel(recipe) for member in self.members]
-        for name, edge in edges(network, recipe, genotype).items():
-            self.edges[name] = Edge(*edge)
-        for cell in range(recipe.cells):
-            for node in range(recipe.nodes):
-                self.neurons[f"{cell}_{node}"] = _neuron(recipe)
-        classifier = network.classifier.compressed_weight(None).flatten(1)
-        self.classifier = nn.Linear(classifier.shape[1], classifier.shape[0], bias=False)
-        with torch.no_grad():
-            self.classifier.weight.copy_(classifier)
+        super().__init__(network, recipe, genotype, partial(Edge, step_mode="s"), Edge, _neuron)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, H, W]`` to logits ``[T, B, K]``; ``reset_net`` comes before every call."""
-        frame = self.stem(x)
-        s0 = s1 = self.neurons["stem"](frame.unsqueeze(0).repeat(self.timesteps, 1, 1, 1, 1))
-        for cell in range(self.cells):
-            states = [s0, s1]
-            for node in range(self.nodes):
-                currents = [
-                    self.edges[f"{cell}_{member.edge}"](states[member.source]) if kernel else states[member.source]
-                    for member, kernel in zip(self.members, self.kernels, strict=True)
-                    if member.node == node
-                ]
-                states.append(self.neurons[f"{cell}_{node}"](currents[0] + currents[1]))
-            s0, s1 = s1, torch.cat(states[2:], dim=2)
-        logits: Tensor = self.classifier(s1.mean((3, 4)))
-        return logits
+        frames = self.stem(x).unsqueeze(0).repeat(self.timesteps, 1, 1, 1, 1)
+        return self.logits(self.neurons["stem"](frames), lambda name, current: self.neurons[name](current))
 
 
 def fused(network: JellyNetwork) -> nn.Module:

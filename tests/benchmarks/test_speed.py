@@ -135,8 +135,9 @@ def test_inference_is_measured_and_all_ways_name_the_same_classes(
     assert "digits: C 24" in capsys.readouterr().out
 
 
-def test_spikingjelly_s_network_is_ours() -> None:
-    jelly = pytest.importorskip("benchmarks.jelly")
+@pytest.mark.parametrize("library", ["jelly", "torch_snn"])
+def test_another_library_s_network_is_ours(library: str) -> None:
+    module = pytest.importorskip(f"benchmarks.{library}")
     recipe = Recipe.preset("digits", input_shape=(1, 5, 7))
     genotype = retrain_step.drawn_genotype(recipe, 50)
     torch.manual_seed(0)
@@ -145,26 +146,16 @@ def test_spikingjelly_s_network_is_ours() -> None:
     network.double()(x, genotype.timesteps)  # moves the running statistics
     with torch.no_grad():
         expected = network.eval()(x, genotype.timesteps).logits
-        written = jelly.JellyNetwork(network, recipe, genotype).double().eval()
-        for module in (written, jelly.fused(written)):
+        if library == "jelly":
+            written = module.JellyNetwork(network, recipe, genotype).double().eval()
+            ways = [written, module.fused(written)]
+        else:
+            ways = [module.SnnTorchNetwork(network, recipe, genotype).double().eval()]
+        for way in ways:
             for _ in range(2):  # the second call shows whether membranes were cleared
-                jelly.reset(module)
-                torch.testing.assert_close(module(x).double(), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_snntorch_s_network_is_ours() -> None:
-    snn = pytest.importorskip("benchmarks.torch_snn")
-    recipe = Recipe.preset("digits", input_shape=(1, 5, 7))
-    genotype = retrain_step.drawn_genotype(recipe, 50)
-    torch.manual_seed(0)
-    network = inference.Network(recipe, recipe.retrain_channels, recipe.classes, 50, genotype)
-    x = torch.randn(6, *recipe.input_shape, dtype=torch.float64)
-    network.double()(x, genotype.timesteps)  # moves the running statistics
-    with torch.no_grad():
-        expected = network.eval()(x, genotype.timesteps).logits
-        written = snn.SnnTorchNetwork(network, recipe, genotype).double().eval()
-        for _ in range(2):  # the second call shows whether membranes were cleared
-            torch.testing.assert_close(written(x), expected, rtol=1e-5, atol=1e-5)
+                if library == "jelly":
+                    module.reset(way)
+                torch.testing.assert_close(way(x).double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_exponents_by_hand() -> None:
