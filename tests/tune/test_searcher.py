@@ -356,8 +356,9 @@ def test_ray_may_save_copy_and_pickle_it(tmp_path: Path) -> None:
     folders.run(searcher, 2)
     searcher.save_to_dir(str(tmp_path))
     assert not list(tmp_path.iterdir())
-    for twin in (copy.deepcopy(searcher), pickle.loads(pickle.dumps(_pickled(searcher)))):
-        assert content(twin.study) == content(searcher.study)
+    assert content(copy.deepcopy(searcher).study) == content(searcher.study)
+    written = pickle.loads(pickle.dumps(_pickled(searcher)))
+    assert written.study is None and written.remaining == searcher.remaining  # an address may hold a password
     searcher.restore(str(tmp_path / "none"))
     assert len(folders.run(searcher)) == 4
 
