@@ -28,6 +28,17 @@ def test_made_anew_after_a_change_in_place() -> None:
     assert torch.equal(in_bytes(some).float(), some) and not torch.equal(in_bytes(some), before)
 
 
+def test_in_inference_mode() -> None:
+    recipe = Recipe.preset("digits")
+    torch.manual_seed(0)
+    network, arch = Network(recipe, 8, 10, 50, None).eval(), ArchParameters(recipe)
+    x = torch.rand(2, *recipe.input_shape)
+    with torch.no_grad():
+        expected = network(x, 2, arch.shares()).logits
+    with torch.inference_mode():
+        assert torch.equal(network(x, 2, arch.shares()).logits, expected)
+
+
 @built
 def test_layers_that_read_the_same_spikes_keep_the_same_bytes() -> None:
     """All that a backward pass keeps in bytes: one tensor for each state, not one for each layer that reads it."""
