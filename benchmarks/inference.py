@@ -4,8 +4,8 @@ Two networks with genotypes drawn by seed, of the presets ``digits`` and ``cifar
 ``Network`` in evaluation, the same weights in SpikingJelly's layers, as written and after its own fusion of convolution and batch
 norm (see ``benchmarks.jelly``), and in snnTorch's (``benchmarks.torch_snn``). The networks have been trained for some steps on
 random patterns, one per class, so that they tell classes apart. A call goes from a normalised input to the mean logits; ways take
-turns in blocks of calls. All should name the same classes for ``SAMPLES`` other patterns; single precision may let a neuron within rounding of its
-threshold fire in one and not in another, so the share of samples on which they agree is kept.
+turns in blocks of calls. All should name the same classes for ``SAMPLES`` other patterns; single precision may let a neuron
+within rounding of its threshold fire in one and not in another, so the share of samples on which they agree is kept.
 
     python -m benchmarks inference
 """

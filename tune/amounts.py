@@ -73,8 +73,8 @@ def count_unit(largest: float) -> tuple[str, float]:
 
 def sizes_text(row: Mapping[str, Any] | pd.Series) -> str:
     """``2.93 kB (file 6.1 kB, dense 5.9 kB)``: as the paper counts, and what the packed file and all weights come to."""
-    others = [f"{word} {size_text(row[key])}" for word, key in (("file", "file_bits"), ("dense", "dense_bits"))
-              if row.get(key) is not None and not pd.isna(row[key])]  # fmt: skip
+    named = ("file", row.get("file_bits")), ("dense", row.get("dense_bits"))
+    others = [f"{word} {size_text(bits)}" for word, bits in named if not pd.isna(bits)]
     return size_text(row["model_size_bits"]) + (f" ({', '.join(others)})" if others else "")
 
 

@@ -87,9 +87,12 @@ def _bind_to_loopback() -> None:
 
 
 def _close_token() -> None:
-    """Makes Ray's token readable for its owner alone: Ray itself writes it for all to read, and other clusters use it too."""
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
-    with suppress(OSError):  # there is none, or it is somebody else's
+    """Makes Ray's token readable for its owner alone: Ray itself writes it for all to read, and other clusters use it too.
+
+    A file that ``RAY_AUTH_TOKEN_PATH`` names is its owner's business: a team may share it.
+    """
+    with suppress(OSError, RuntimeError):  # there is none, or it is somebody else's; a user without a home
+        file = Path.home() / ".ray" / "auth_token"
         if file.stat().st_mode & 0o077:
             file.chmod(0o600)
 

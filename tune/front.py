@@ -14,8 +14,8 @@ from litesnn.checks import InputError, check_number
 from tune.rows import FINISHED
 
 ACCURACY = "val_accuracy"  # selection sees the validation split only
-SIZE = "model_size_bits"
-FILE, DENSE = "file_bits", "dense_bits"  # beside it, see tune.rows.SIZES
+SIZE = "model_size_bits"  # as the paper counts it (Eq. 18): kept weights, not where they are
+FILE, DENSE = "file_bits", "dense_bits"  # of the packed file, and of all weights at the same bits
 BIT_SYNOPS = "bit_synops"
 OBJECTIVES = (ACCURACY, SIZE, BIT_SYNOPS)
 

@@ -46,10 +46,18 @@ COLUMNS = [
     "retrain_seconds",
     "ended_at",
 ]
-SIZES = ("model_size_bits", "file_bits", "dense_bits")
-"""A network's size as the paper counts it (Eq. 18: kept weights, not where they are), as a packed file, and without pruning."""
 _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
-_COUNTS = {"seed", "epoch", *SIZES, "side_bits", "timesteps", "search_epochs", "retrain_epochs"}
+_COUNTS = {
+    "seed",
+    "epoch",
+    "model_size_bits",
+    "side_bits",
+    "file_bits",
+    "dense_bits",
+    "timesteps",
+    "search_epochs",
+    "retrain_epochs",
+}
 NUMBERS = [column for column in COLUMNS if column not in _TEXTS]
 
 Row = dict[str, Any]

@@ -7,7 +7,6 @@ that must survive is in those folders, so the same command continues the search.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -153,13 +152,6 @@ class ParetoSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Ray writes its searcher to disk beside the trials; the study is not needed there and may know a password."""
         return {**self.__dict__, "study": None}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ParetoSearcher:
-        """A copy that lives in this process has the study."""
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return twin
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the state is in the trials' folders."""

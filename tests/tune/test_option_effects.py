@@ -118,8 +118,11 @@ def test_the_token_that_ray_writes_is_closed_to_others(monkeypatch: pytest.Monke
     token.chmod(0o644)
     cluster.connect("local")
     assert modes == [None, 0o600] and token.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    shared = tmp_path / "of a team"
+    shared.touch(0o640)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(shared))
     cluster.connect("local")
+    assert shared.stat().st_mode & 0o777 == 0o640
 
 
 def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 export const ACCURACY = "val_accuracy", SIZE = "model_size_bits", FILE = "file_bits", DENSE = "dense_bits", SYNOPS = "bit_synops";
 
-export const known = (value) => typeof value === "number" && Number.isFinite(value);
+const known = (value) => typeof value === "number" && Number.isFinite(value);
 
 /** Three digits that count and no exponent: 0.0123, 7.79, 46.0, 1234. */
 export function digits(value) {

@@ -1,6 +1,6 @@
 // The tab with all trials that pass the filters.
 
-import { ACCURACY, DENSE, FILE, SIZE, SYNOPS, countUnit, digits, fixed, general, known, sizeUnit } from "./format.js";
+import { ACCURACY, DENSE, FILE, SIZE, SYNOPS, countUnit, digits, fixed, general, sizeUnit } from "./format.js";
 import { makeTable } from "./table.js";
 
 /** Epochs that a trial has run, search and retraining together. */
@@ -28,8 +28,8 @@ function columnsOf(model) {
     [ACCURACY, "validation %", (row) => fixed(row[ACCURACY], 2)],
     ["test_accuracy", "test %", (row) => fixed(row.test_accuracy, 2)],
     [SIZE, `size ${size}`, (row) => (row[SIZE] === null ? "" : digits(row[SIZE] / bits))],
-    [FILE, `file ${size}`, (row) => (known(row[FILE]) ? digits(row[FILE] / bits) : "")],
-    [DENSE, `dense ${size}`, (row) => (known(row[DENSE]) ? digits(row[DENSE] / bits) : "")],
+    [FILE, `file ${size}`, (row) => (row[FILE] === null ? "" : digits(row[FILE] / bits))],
+    [DENSE, `dense ${size}`, (row) => (row[DENSE] === null ? "" : digits(row[DENSE] / bits))],
     [SYNOPS, `Bit-SynOps ${count}`, (row) => (row[SYNOPS] === null ? "" : digits(row[SYNOPS] / worth))],
     ["lambda1", "λ1", (row) => general(row.lambda1)],
     ["lambda2", "λ2", (row) => general(row.lambda2)],
