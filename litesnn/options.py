@@ -14,6 +14,7 @@ from litesnn.presets import PRESETS
 _GROUP_TITLES = {
     "data": "data (recipe)",
     "network": "network (recipe)",
+    "training": "training, in search and retraining alike (recipe)",
     "search": "search (recipe)",
     "retrain": "retraining (recipe)",
 }

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, derived_cost
 from litesnn.data import load
-from litesnn.data.batches import batch_count, train_batches
+from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.device import check_device
 from litesnn.evaluate import Evaluation, evaluate
@@ -23,7 +23,16 @@ from litesnn.genotype import Genotype
 from litesnn.inference import freeze
 from litesnn.model import Model
 from litesnn.network import Network
-from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
+from litesnn.objective import retrain_loss
+from litesnn.run import EpochRecord, OnBatch, Run, complete
+from litesnn.training import (
+    learning_rate,
+    pruning_rate,
+    scores_and_weights,
+    set_learning_rate,
+    set_pruning_rate,
+    weight_optimizer,
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,20 @@ class Retrain(Run):
             ).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if genotype.p else []
-        self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=recipe.retrain_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.weight_optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
         self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True) if self.scores else None
+        self.averaged: AveragedModel | None = None
+        if recipe.average_decay:
+            self.averaged = AveragedModel(
+                self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay), use_buffers=True
+            )
+
+    @property
+    def kept(self) -> Network:
+        """The network that is evaluated and kept: the averaged one where the recipe averages."""
+        kept = self.network if self.averaged is None else self.averaged.module
+        assert isinstance(kept, Network)
+        return kept
 
     @property
     def epochs(self) -> int:
@@ -93,6 +112,8 @@ class Retrain(Run):
         }
         if self.score_optimizer is not None:
             parts["score_optimizer"] = self.score_optimizer
+        if self.averaged is not None:
+            parts["averaged"] = self.averaged
         return parts
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -100,20 +121,19 @@ class Retrain(Run):
         self.weight_optimizer.zero_grad()
         if self.score_optimizer is not None:
             self.score_optimizer.zero_grad()
-        output = self.network(x, self.genotype.timesteps)
-        loss = F.cross_entropy(output.logits.mean(0), labels)
-        if output.aux_logits is not None:
-            loss = loss + self.recipe.aux_weight * F.cross_entropy(output.aux_logits.mean(0), labels)
+        loss = retrain_loss(self.network(x, self.genotype.timesteps), labels, self.recipe)
         loss.backward(inputs=[*self.weights, *self.scores])
         nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
         if self.score_optimizer is not None:
             self.score_optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
         return loss.detach()
 
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy and spike rates of the network as it is."""
-        frozen, timesteps = freeze(self.network.eval()), self.genotype.timesteps
+        frozen, timesteps = freeze(self.kept.eval()), self.genotype.timesteps
         return evaluate(lambda x: frozen(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
 
     def finish(self) -> RetrainResult:
@@ -121,7 +141,7 @@ class Retrain(Run):
         validation = self.evaluate(self.dataset.val)
         return RetrainResult(
             model=Model(
-                network=self.network,
+                network=self.kept,
                 genotype=self.genotype,
                 recipe=self.recipe,
                 classes=self.dataset.classes,
@@ -141,14 +161,20 @@ class Retrain(Run):
         total: Tensor | float = 0.0
         batches = batch_count(len(split), size, drop_last=True)
         done = 0
-        for x, labels in train_batches(self.dataset, split, size, recipe, generator, use_cutout=True, drop_last=True):
+        for x, labels in self._batches(split, size, generator, use_cutout=True):
             progress = (self.epoch + done / batches) / self.epochs
-            set_learning_rate(self.weight_optimizer, cosine(recipe.retrain_lr, 0.0, progress))
+            set_learning_rate(self.weight_optimizer, learning_rate(recipe, recipe.retrain_lr, 0.0, progress))
             if self.score_optimizer is not None:  # the masks must come to rest with the weights
-                set_learning_rate(self.score_optimizer, cosine(recipe.score_lr, 0.0, progress))
+                set_learning_rate(self.score_optimizer, learning_rate(recipe, recipe.score_lr, 0.0, progress))
+            if recipe.prune_ramp:
+                set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, progress))
             total = total + self.step(x, labels)
             done += 1
             on_batch(self.epoch, done, batches)
+        if recipe.prune_ramp:  # what is assessed now and finished later prunes by the next step's rate
+            rate = pruning_rate(recipe, self.genotype.p, (self.epoch + 1) / self.epochs)
+            for network in (self.network, self.kept):
+                set_pruning_rate(network, rate)
         return float(total) / done
 
     def _assess(self) -> tuple[float, DerivedCost, int]:
