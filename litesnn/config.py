@@ -136,11 +136,6 @@ class Recipe:
     timestep_loss: float = _setting(
         0.0, "retrain", "share of the loss that every timestep bears by itself (TET, Deng 2022); 0: of the mean alone"
     )
-    average_decay: float = _setting(
-        0.0,
-        "retrain",
-        "decay per step of the weights' moving average, which is what is kept; 0: the weights themselves",
-    )
     prune_ramp: float = _setting(
         0.0, "retrain", "share of the epochs in which pruning rises from 0 to p (Zhu 2017); 0: p from the start"
     )
@@ -256,7 +251,7 @@ class Recipe:
             self._set(name, check_number(name, getattr(self, name), above=0))
         for name in ("weight_lr_min", "weight_decay", "alpha_lr", "beta_lr", "score_lr", "psi_lr", "aux_weight"):
             self._set(name, check_number(name, getattr(self, name), minimum=0))
-        for name in ("momentum", "psi_momentum", "warmup_share", "label_smoothing", "average_decay"):
+        for name in ("momentum", "psi_momentum", "warmup_share", "label_smoothing"):
             self._set(name, check_number(name, getattr(self, name), minimum=0, below=1))
         for name in ("timestep_loss", "prune_ramp"):
             self._set(name, check_number(name, getattr(self, name), minimum=0, maximum=1))

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, derived_cost
@@ -82,18 +81,6 @@ class Retrain(Run):
         self.scores = scores if genotype.p else []
         self.weight_optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
         self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True) if self.scores else None
-        self.averaged: AveragedModel | None = None
-        if recipe.average_decay:
-            self.averaged = AveragedModel(
-                self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay), use_buffers=True
-            )
-
-    @property
-    def kept(self) -> Network:
-        """The network that is evaluated and kept: the averaged one where the recipe averages."""
-        kept = self.network if self.averaged is None else self.averaged.module
-        assert isinstance(kept, Network)
-        return kept
 
     @property
     def epochs(self) -> int:
@@ -112,8 +99,6 @@ class Retrain(Run):
         }
         if self.score_optimizer is not None:
             parts["score_optimizer"] = self.score_optimizer
-        if self.averaged is not None:
-            parts["averaged"] = self.averaged
         return parts
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -127,13 +112,11 @@ class Retrain(Run):
         self.weight_optimizer.step()
         if self.score_optimizer is not None:
             self.score_optimizer.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.network)
         return loss.detach()
 
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy and spike rates of the network as it is."""
-        frozen, timesteps = freeze(self.kept.eval()), self.genotype.timesteps
+        frozen, timesteps = freeze(self.network.eval()), self.genotype.timesteps
         return evaluate(lambda x: frozen(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
 
     def finish(self) -> RetrainResult:
@@ -141,7 +124,7 @@ class Retrain(Run):
         validation = self.evaluate(self.dataset.val)
         return RetrainResult(
             model=Model(
-                network=self.kept,
+                network=self.network,
                 genotype=self.genotype,
                 recipe=self.recipe,
                 classes=self.dataset.classes,
@@ -172,9 +155,7 @@ class Retrain(Run):
             done += 1
             on_batch(self.epoch, done, batches)
         if recipe.prune_ramp:  # what is assessed now and finished later prunes by the next step's rate
-            rate = pruning_rate(recipe, self.genotype.p, (self.epoch + 1) / self.epochs)
-            for network in (self.network, self.kept):
-                set_pruning_rate(network, rate)
+            set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, (self.epoch + 1) / self.epochs))
         return float(total) / done
 
     def _assess(self) -> tuple[float, DerivedCost, int]:

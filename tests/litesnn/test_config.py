@@ -261,6 +261,33 @@ def test_settings_that_the_paper_leaves_open_are_as_decided() -> None:
     assert {name: getattr(recipe, name) for name in decided} == decided
 
 
+BEYOND_THE_PAPER: dict[str, Any] = {
+    "crop_border": "zeros",
+    "flip_order": "random",
+    "time_shift": 0,
+    "time_stretch": 0,
+    "feature_noise": 0,
+    "time_mask": 0,
+    "feature_mask": 0,
+    "norm_weight": 1,
+    "mask_from": "scores",
+    "schedule": "cosine",
+    "warmup_share": 0,
+    "nesterov": False,
+    "norm_decay": True,
+    "label_smoothing": 0,
+    "logit_scale": 1,
+    "timestep_loss": 0,
+    "prune_ramp": 0,
+}
+
+
+@pytest.mark.parametrize("preset", ["cifar10", "cifar100", "gsc"])
+def test_ingredients_beyond_the_paper_are_off_in_its_presets(preset: str) -> None:
+    recipe = Recipe.preset(preset)
+    assert {name: getattr(recipe, name) for name in BEYOND_THE_PAPER} == BEYOND_THE_PAPER
+
+
 def test_the_papers_points() -> None:
     # Sec. 4.1: (lambda1, lambda2, p) of the three scales on CIFAR and of GSC.
     expected = {"large": (0, 0, 50), "medium": (5e-10, 5e-14, 80), "small": (1e-9, 1e-13, 90), "gsc": (1e-9, 1e-13, 70)}
