@@ -1,7 +1,7 @@
 """What each ingredient of a small preset's training is worth: the recipe without it, at equal seconds of one network.
 
 Every run trains the same hand-written cell, 2 bits in every cell, nothing pruned, for the same processor seconds: each variant gets as
-many epochs as its own steps allow, measured before it starts, and a warm-up and fall of the learning rate that fit. Variants are the
+many epochs as its own steps allow, timed in turns with all others before the first run. Variants are the
 preset, the preset less one ingredient (its fields as in the paper's recipe or, where that cannot learn in so short a time, as in the
 preset before), and the preset before. The validation split decides; the test split is reported.
 
@@ -14,12 +14,13 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import litesnn
 from benchmarks.comparisons.pictures import draw_ingredients
@@ -65,8 +66,8 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {  # name -> the fields that go back
     "T = 1": (),
     "more cells": ("widths",),
 }
-TIMED, WARM = 8, 3
-"""Steps whose median is a variant's speed, and those before them."""
+ROUNDS, TOGETHER = 6, 3
+"""Turns that the variants take to show how fast they are, and steps in a turn."""
 IMAGE = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -90,23 +91,38 @@ def genotype(recipe: Recipe, variant: str) -> Genotype:
     return Genotype(nodes=CELL, bits=(BITS,) * recipe.cells, timesteps=steps)
 
 
-def fitted(chosen: Genotype, recipe: Recipe, data: Dataset, seconds: float, seed: int) -> tuple[Recipe, Dataset]:
-    """As many epochs, and if that is a fraction as many of the images, as a run of so many processor seconds takes."""
-    probe = Retrain(chosen, recipe, data, seed=seed, device=torch.device("cpu"))
-    probe.network.train()
-    generator = torch.Generator().manual_seed(seed)
-    taken: list[float] = []
+def step_seconds(chosen: dict[str, Recipe], data: Dataset) -> dict[str, float]:
+    """Processor seconds of a training step of every variant: the fastest of some, variants taking turns.
+
+    The fastest, since whatever else the machine does can only slow a step down.
+    """
+    loops: dict[str, tuple[Retrain, Iterator[tuple[Tensor, Tensor]]]] = {}
+    for name, recipe in chosen.items():
+        run = Retrain(genotype(recipe, name), recipe, data, device=torch.device("cpu"))
+        run.network.train()
+        loops[name] = run, _endless(data, recipe)
+    fastest = dict.fromkeys(chosen, math.inf)
+    for _ in range(ROUNDS):
+        for name, (run, batches) in loops.items():
+            for _ in range(TOGETHER):
+                started = time.process_time()
+                run.step(*next(batches))
+                fastest[name] = min(fastest[name], time.process_time() - started)
+    return fastest
+
+
+def _endless(data: Dataset, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    while True:
+        yield from train_batches(
+            data, data.train, recipe.retrain_batch, recipe, generator, use_cutout=True, drop_last=True
+        )
+
+
+def fitted(recipe: Recipe, data: Dataset, steps: float, seed: int) -> tuple[Recipe, Dataset]:
+    """As many epochs, and if that is a fraction as many of the images, as so many steps take."""
     size = min(recipe.retrain_batch, len(data.train))
-    batches = train_batches(data, data.train, size, recipe, generator, use_cutout=True, drop_last=True)
-    while len(taken) < TIMED + WARM:
-        started = time.process_time()
-        batch = next(batches, None)
-        if batch is None:
-            batches = train_batches(data, data.train, size, recipe, generator, use_cutout=True, drop_last=True)
-            continue
-        probe.step(*batch)
-        taken.append(time.process_time() - started)
-    samples = max(1.0, seconds / statistics.median(taken[WARM:])) * size
+    samples = max(1.0, steps) * size
     epochs = math.ceil(samples / len(data.train))
     share = samples / epochs / len(data.train)
     if share < 1 - 1 / size:
@@ -115,13 +131,13 @@ def fitted(chosen: Genotype, recipe: Recipe, data: Dataset, seconds: float, seed
     return replace(recipe, retrain_epochs=epochs), data
 
 
-def train(record: Record, variant: str, seed: int, data: Dataset, seconds: float) -> Row:
+def train(record: Record, variant: str, seed: int, data: Dataset) -> Row:
     """One run of a variant; what is kept of it."""
     chosen = variants(record.recipe, record.options.preset)[variant]
-    network = genotype(chosen, variant)
-    shortened, part = fitted(network, chosen, data, seconds, seed)
+    steps = record.here["seconds"] / record.here["step_seconds"][variant]
+    shortened, part = fitted(chosen, data, steps, seed)
     started = time.process_time()
-    trained = litesnn.retrain(network, shortened, dataset=part, seed=seed)
+    trained = litesnn.retrain(genotype(chosen, variant), shortened, dataset=part, seed=seed)
     used = time.process_time() - started
     extent = {"seconds": round(used, 1), "epochs": shortened.retrain_epochs, "images": len(part.train)}
     return {**measured(trained), **extent, "loss": round(trained.records[-1].loss, 4)}
@@ -173,7 +189,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"seconds: expected {record.here['seconds']} as in the record, got {seconds}")
         names = list(variants(record.recipe, options.preset))
         record.here["variants"] = names
-        record.complete(names, lambda variant, seed, data: train(record, variant, seed, data, seconds))
+        if "step_seconds" not in record.here:
+            found = step_seconds(variants(record.recipe, options.preset), record.data())
+            record.here["step_seconds"] = {name: round(value, 5) for name, value in found.items()}
+        record.complete(names, lambda variant, seed, data: train(record, variant, seed, data))
         image = options.image or IMAGE / f"recipe-{options.preset}.png"
         draw_ingredients(record.here["runs"], names, f"{options.preset}, {seconds:g} s of one core", image)
 
