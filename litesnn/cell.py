@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 
-import torch
 from torch import Tensor, nn
 
 from litesnn import native
@@ -13,6 +12,7 @@ from litesnn.edge_norm import EdgeNorm
 from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
 from litesnn.neuron import lif_of_sum
+from litesnn.spike_bytes import side_by_side
 
 Arrival = tuple[Tensor, Tensor | None]
 """What reaches a node along one edge, and the share that it still has to be multiplied by."""
@@ -128,7 +128,7 @@ class Cell(nn.Module):
             spikes = lif_of_sum(inputs, shares, timesteps, self.neuron)
             states.append(spikes)
             self._spread(node + 2, spikes, op_shares, bit_shares, arriving)
-        return torch.cat(states[2:], dim=1), states[2:]
+        return side_by_side(states[2:]), states[2:]
 
     def _spread(
         self,

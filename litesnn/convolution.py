@@ -39,13 +39,20 @@ def convolve(x: Tensor, weight: Tensor, stride: int, *, spikes: bool, precision:
 
 
 def convolve_and_spread(
-    x: Tensor, weight: Tensor, stride: int, norm: EdgeNorm, op_shares: Tensor | None, precision: str = "fp32"
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    norm: EdgeNorm,
+    op_shares: Tensor | None,
+    precision: str = "fp32",
+    *,
+    spikes: bool = True,
 ) -> tuple[Tensor, ...]:
-    """``norm.spread(convolve(x, weight, stride, spikes=True), op_shares)`` in training, by the kernels alone; see both."""
+    """``norm.spread(convolve(x, weight, stride, spikes=spikes), op_shares)`` in training, by the kernels alone; see both."""
     rounded = _rounded(x, precision)
     shares = None if op_shares is None else op_shares.contiguous()
     spread: tuple[Tensor, ...] = _ConvolutionAndNorm.apply(
-        _channels_last(x), _channels_last(weight), norm.weight, norm.bias, shares, norm, stride, rounded
+        _channels_last(x), _channels_last(weight), norm.weight, norm.bias, shares, norm, stride, spikes, rounded
     )
     return spread
 
@@ -102,6 +109,7 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         shares: Tensor | None,
         norm: EdgeNorm,
         stride: int,
+        spikes: bool,
         rounded: bool,
     ) -> tuple[Tensor, ...]:
         batch, channels, height, width = _out_shape(x.shape, weight, stride)
@@ -122,7 +130,9 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         sizes = rows, norm.rounds, norm.targets, norm.width
         layer = *sizes, between, gamma, beta, shares, norm.places, norm.eps, MOMENTUM
         native.call("norm_forward", *layer, norm.running_mean, norm.running_var, inverse_std, normal, outputs)
-        kept = in_bytes(x) if ctx.needs_input_grad[1] else None
+        kept = None
+        if ctx.needs_input_grad[1]:
+            kept = in_bytes(x) if spikes else x
         ctx.save_for_backward(kept, weight, normal, gamma, beta, shares, norm.places, inverse_std)
         ctx.sizes, ctx.shape, ctx.stride, ctx.rounded = sizes, x.shape, stride, rounded
         return outputs
@@ -147,7 +157,7 @@ class _ConvolutionAndNorm(torch.autograd.Function):
             grad = torch.empty(_out_shape(ctx.shape, weight, ctx.stride), memory_format=torch.channels_last)
             native.call("norm_input_grad", 0, rows, rounds, targets, width, normal, arriving, *factors, grad)
             results = _library_backward(grad, kept, weight, ctx.shape, ctx.stride, needs, ctx.rounded)
-        return *results, of_gamma, of_beta, of_shares, None, None, None
+        return *results, of_gamma, of_beta, of_shares, None, None, None, None
 
 
 def _native(weight: Tensor) -> bool:

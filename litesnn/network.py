@@ -8,10 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from litesnn import native
 from litesnn.auxiliary import AuxiliaryHead
 from litesnn.cell import Cell
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
+from litesnn.convolution import convolve_and_spread
+from litesnn.edge_norm import EdgeNorm
 from litesnn.genotype import PRIMITIVES, Genotype, cell_edges, decode
 from litesnn.layout import candidates, cell_shapes
 from litesnn.neuron import lif_of_sum
@@ -89,7 +92,7 @@ class Network(nn.Module):
         super().__init__()
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
         self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p, spikes=False)
-        self.stem_norm = nn.BatchNorm2d(channels)
+        self.stem_norm = EdgeNorm(1, 1, channels, [0])
         members = candidates(recipe.nodes, genotype)
         if genotype is not None:
             bits = genotype.bits
@@ -123,8 +126,9 @@ class Network(nn.Module):
         """
         op_shares = shares.ops if shares else None
         x = x.contiguous(memory_format=torch.channels_last)
-        current = self.stem_norm(self.stem(x, None))  # once: the frame does not change  # [B, C, H, W]
-        spikes = lif_of_sum([torch.cat([current] * timesteps)], [None], timesteps, self.neuron)  # [T*B, C, H, W]
+        current = self._stem_current(x)  # once: the frame does not change  # [B, C, H, W]
+        repeated = current if timesteps == 1 else torch.cat([current] * timesteps)
+        spikes = lif_of_sum([repeated], [None], timesteps, self.neuron)  # [T*B, C, H, W]
         rates = [_rate(spikes, timesteps)] if measure_rates else []
         s0 = s1 = spikes
         aux_logits = None
@@ -142,6 +146,14 @@ class Network(nn.Module):
             rates=torch.stack(rates) if measure_rates else None,
             aux_logits=aux_logits,
         )
+
+    def _stem_current(self, x: Tensor) -> Tensor:
+        norm = self.stem_norm
+        if norm.training and native.usable(x, norm.weight):
+            weight = self.stem.compressed_weight(None)
+            (current,) = convolve_and_spread(x, weight, self.stem.stride, norm, None, spikes=False)
+            return current
+        return norm(self.stem(x, None))
 
 
 def _rate(spikes: Tensor, timesteps: int) -> Tensor:

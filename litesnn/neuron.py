@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from litesnn import native
-from litesnn.spike_bytes import in_bytes
+from litesnn.spike_bytes import in_bytes, keep_bytes
 
 
 def dspike(membrane: Tensor, v_threshold: float = 0.5, b: float = 3.0) -> Tensor:
@@ -69,43 +69,75 @@ class _Lif(torch.autograd.Function):
         return grad, None, None, None
 
 
+Spikes = tuple[Tensor, Tensor | None]
+"""Spikes, and the same in bytes."""
+
+
 class _NativeLif(torch.autograd.Function):
     """LIF on a weighted sum of inputs by the kernels of ``litesnn.native``: one pass over memory each way.
 
-    Keeps the summed current, and in bytes the inputs that have a share: those are spikes.
+    Keeps the summed current, and in bytes the inputs that have a share: those are spikes. Gives the spikes twice, the second
+    time in bytes if there is to be a gradient, else None.
     """
 
     @staticmethod
-    def forward(ctx: Any, timesteps: int, constants: tuple[float, float, float], count: int, *terms: Any) -> Tensor:
+    def forward(ctx: Any, timesteps: int, constants: tuple[float, float, float], count: int, *terms: Any) -> Spikes:
         inputs, shares = terms[:count], terms[count:]
         assert all(x.shape == inputs[0].shape for x in inputs) and inputs[0].numel() % timesteps == 0
         spikes = torch.empty_like(inputs[0])
-        current = None
-        if any(ctx.needs_input_grad) and (count > 1 or shares[0] is not None):
-            current = torch.empty_like(spikes)
+        current = narrow = None
+        if any(ctx.needs_input_grad):
+            narrow = torch.empty_like(spikes, dtype=torch.uint8)  # what reads the spikes will keep them so
+            if count > 1 or shares[0] is not None:
+                current = torch.empty_like(spikes)
         tau, v_threshold, _ = constants
         sizes = timesteps, spikes.numel() // timesteps, count
-        native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), current, spikes)
+        native.call("lif_forward", *sizes, inputs, shares, float(tau), float(v_threshold), current, spikes, narrow)
+        ctx.set_materialize_grads(False)  # there is none of the bytes
         ctx.sizes, ctx.constants = sizes, constants
         shared = [in_bytes(x) if share is not None else None for x, share in zip(inputs, shares, strict=True)]
         ctx.save_for_backward(inputs[0] if current is None else current, *shared, *shares)
-        return spikes
+        return spikes, narrow
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_spikes: Tensor, _: None) -> tuple[Tensor | None, ...]:
         current, *terms = ctx.saved_tensors
         count = len(terms) // 2
         inputs, shares = terms[:count], terms[count:]
-        if grad_spikes.stride() != current.stride():
-            grad_spikes = torch.empty_like(current).copy_(grad_spikes)
+        rows = _rows(grad_spikes, current)
+        if rows is None:
+            grad_spikes, rows = torch.empty_like(current).copy_(grad_spikes), (1, 1)
         grad = torch.empty_like(current)
         grad_inputs = [None if x is None else torch.empty_like(grad) for x in inputs]
         grad_shares = [None if share is None else torch.empty_like(share) for share in shares]
         neuron = [float(constant) for constant in ctx.constants]
         gradients = grad, grad_inputs, grad_shares
-        native.call("lif_backward", *ctx.sizes, inputs, shares, *neuron, current, grad_spikes, *gradients)
+        native.call("lif_backward", *ctx.sizes, inputs, shares, *neuron, current, grad_spikes, *rows, *gradients)
         return None, None, None, *(grad if g is None else g for g in grad_inputs), *grad_shares
+
+
+def _kept(found: Spikes) -> Tensor:
+    spikes, narrow = found
+    if narrow is not None:
+        keep_bytes(spikes, narrow)
+    return spikes
+
+
+def _rows(grad: Tensor, like: Tensor) -> tuple[int, int] | None:
+    """How many values of ``grad`` lie side by side, and how far the next are: of channels of a wider, dense tensor.
+
+    Returns:
+        (1, 1) if it lies as ``like``; None if it is to be copied.
+    """
+    if grad.stride() == like.stride():
+        return 1, 1
+    if grad.dim() == 4:
+        _, channels, height, width = grad.shape
+        step = grad.stride(3)
+        if grad.stride() == (height * width * step, 1, width * step, step) and channels % 16 == 0 and step > channels:
+            return (channels, step) if like.is_contiguous(memory_format=torch.channels_last) else None
+    return None
 
 
 def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: float = 3.0) -> Tensor:
@@ -121,8 +153,7 @@ def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: f
         Spikes y, 0 or 1, of ``current``'s shape and dtype. The gradient flows through the reset as well.
     """
     if native.usable(current) and current.is_contiguous() and current.numel():
-        spikes: Tensor = _NativeLif.apply(len(current), (tau, v_threshold, dspike_b), 1, current, None)
-        return spikes
+        return _kept(_NativeLif.apply(len(current), (tau, v_threshold, dspike_b), 1, current, None))
     return _Lif.apply(current, tau, v_threshold, dspike_b)
 
 
@@ -141,8 +172,7 @@ def lif_of_sum(
         Spikes ``[T*B, C, H, W]``.
     """
     if native.usable(*inputs, *shares) and all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
-        spikes: Tensor = _NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares)
-        return spikes
+        return _kept(_NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares))
     terms = [x if share is None else x * share for x, share in zip(inputs, shares, strict=True)]
     current = terms[0]
     for term in terms[1:]:

@@ -1,5 +1,7 @@
 """Spikes in bytes, as backward passes keep them: a quarter of the memory."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,8 +19,32 @@ def in_bytes(spikes: Tensor) -> Tensor:
     """
     if spikes.is_inference():  # nobody knows whether it changes
         return spikes.to(torch.uint8)
-    version, found = getattr(spikes, _KEPT, (None, None))
-    if found is None or version != spikes._version:
+    found = _found(spikes)
+    if found is None:
         found = spikes.to(torch.uint8)
-        setattr(spikes, _KEPT, (spikes._version, found))
+        keep_bytes(spikes, found)
     return found
+
+
+def keep_bytes(spikes: Tensor, narrow: Tensor) -> None:
+    """Lets ``in_bytes(spikes)`` give ``narrow``, which is of the same values, shape and layout."""
+    if not spikes.is_inference():
+        setattr(spikes, _KEPT, (spikes._version, narrow))
+
+
+def side_by_side(nodes: Sequence[Tensor]) -> Tensor:
+    """The channels of all nodes in one tensor, and in bytes too where all nodes are.
+
+    Args:
+        nodes: spikes ``[N, C, H, W]`` each.
+    """
+    out = torch.cat(list(nodes), dim=1)
+    narrow = [None if node.is_inference() else _found(node) for node in nodes]
+    if all(each is not None for each in narrow):
+        keep_bytes(out, torch.cat([each for each in narrow if each is not None], dim=1))
+    return out
+
+
+def _found(spikes: Tensor) -> Tensor | None:
+    version, found = getattr(spikes, _KEPT, (None, None))
+    return found if version == spikes._version else None

@@ -29,7 +29,7 @@ from litesnn.files import write_atomically
 _SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 # No -ffast-math: linked into a library it would change how the whole process treats denormal numbers.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
-_SECONDS = 60  # more than any compiler needs for a few short files
+_SECONDS = 300  # a compiler needs a dozen for these few files, and as often that as programs share a core
 
 
 @functools.cache

@@ -49,7 +49,7 @@ static inline __attribute__((always_inline)) void blocks(long rows, long vectors
 }
 
 /* The same for any number of columns; b has whole vectors of them. */
-static void apply(long rows, long columns, Walk walk, const float *a, const float *b, float *c, long c_step, int add) {
+static __attribute__((noinline)) void apply(long rows, long columns, Walk walk, const float *a, const float *b, float *c, long c_step, int add) {
     long step = padded(columns);
     for (long from = 0; from < columns; from += BLOCK * LANES) {
         long count = least(columns - from, BLOCK * LANES), vectors = padded(count) / LANES;

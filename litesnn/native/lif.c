@@ -43,6 +43,16 @@ static inline void write_out(float *to, vec value, int past) {
 
 static inline int can_stream(const float *to, long length) { return (uintptr_t)to % 64 == 0 && length % LANES == 0; }
 
+/* Spikes in bytes. */
+static inline void store_bytes(uint8_t *to, vec spikes, long count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    __m128i few = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32((__m512)spikes));
+    _mm_mask_storeu_epi8(to, count >= LANES ? 0xffff : (1u << count) - 1, few);
+#else
+    for (long i = 0; i < LANES && i < count; i++) to[i] = spikes[i];
+#endif
+}
+
 static inline vec inverse(vec x) {
 #ifdef __AVX512F__
     vec y = (vec)_mm512_rcp14_ps((__m512)x); /* 14 bits; this step doubles them */
@@ -81,10 +91,10 @@ static inline vec slope_at(vec z, Surrogate s) {
     return if_above(all(0.25f), square, s.factor * inverse(cosh * cosh), all(0.0f));
 }
 
-/* Eq. 1 on I = sum_k in_k * share_k, every array [timesteps][length]; a share of NULL is 1. I goes to current, unless
-   that is NULL. */
+/* Eq. 1 on I = sum_k in_k * share_k, every array [timesteps][length]; a share of NULL is 1. I goes to current and the
+   spikes once more to in_bytes, unless these are NULL. */
 void lif_forward(long timesteps, long length, long inputs, const float **in, const float **shares, float tau,
-                 float threshold, float *current, float *spikes, long threads) {
+                 float threshold, float *current, float *spikes, uint8_t *in_bytes, long threads) {
     long blocks = (length + BLOCK - 1) / BLOCK;
     vec limit = all(threshold);
     int past = timesteps * length > LARGE && can_stream(spikes, length) && (!current || can_stream(current, length));
@@ -102,6 +112,7 @@ void lif_forward(long timesteps, long length, long inputs, const float **in, con
                 for (long k = 1; k < inputs; k++) now += load(in[k] + at, count) * (shares[k] ? *shares[k] : 1.0f);
                 vec u = now + tau * rest, y = if_above(u, limit, all(1.0f), all(0.0f));
                 rest = if_above(u, limit, all(0.0f), u);
+                if (in_bytes) store_bytes(in_bytes + at, y, count);
                 if (count >= LANES) {
                     write_out(spikes + at, y, past);
                     if (current) write_out(current + at, now, past);
@@ -115,11 +126,12 @@ void lif_forward(long timesteps, long length, long inputs, const float **in, con
 }
 
 /* Gradients of lif_forward: grad is dL/dI, the gradient of every input without a share; where there is one, grad_in_k
-   and grad_shares_k are filled. in_k is read where it has a share, and is of bytes. */
+   and grad_shares_k are filled. in_k is read where it has a share, and is of bytes. Of grad_spikes, width entries lie side
+   by side, then step entries further the next; where that is not the same, width is a multiple of LANES. */
 void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, const float **shares, float tau,
-                  float threshold, float b, const float *current, const float *grad_spikes, float *grad,
+                  float threshold, float b, const float *current, const float *grad_spikes, long width, long step, float *grad,
                   float **grad_in, float **grad_shares, long threads) {
-    long blocks = (length + BLOCK - 1) / BLOCK;
+    long blocks = (length + BLOCK - 1) / BLOCK, apart = length / width * step; /* of timesteps in grad_spikes */
     Surrogate derivative = surrogate(b);
     vec limit = all(threshold);
     int past = timesteps * length > LARGE && can_stream(grad, length), shared = 0;
@@ -134,7 +146,8 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
             long start = block * BLOCK, size = least(length - start, BLOCK);
             for (long i = 0; i < size; i += LANES) {
                 long count = size - i;
-                const float *arriving = current + start + i, *grads = grad_spikes + start + i;
+                const float *arriving = current + start + i;
+                const float *grads = grad_spikes + (start + i) / width * step + (start + i) % width;
                 vec rest = {0}, later = {0}; /* u * (1 - y) of the timestep before; tau * dL/du of the timestep after */
                 for (long t = 0; t < timesteps; t++) {
                     __builtin_prefetch(arriving + t * length + AHEAD);
@@ -143,12 +156,12 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
                     rest = if_above(u, limit, all(0.0f), u);
                 }
                 for (long t = timesteps - 1; t >= 0; t--) {
-                    __builtin_prefetch(grads + t * length + AHEAD);
+                    __builtin_prefetch(grads + t * apart + AHEAD);
                     float *to = grad + t * length + start + i;
                     vec u = *(vec *)(membrane + t * LANES), slope = slope_at(u - limit, derivative);
                     /* du_{t+1}/du_t = tau * (1 - y_t - u_t * dy/du): the reset is part of the graph. */
                     vec keep = if_above(u, limit, all(0.0f), all(1.0f)) - u * slope;
-                    vec now = load(grads + t * length, count) * slope + later * keep;
+                    vec now = load(grads + t * apart, count) * slope + later * keep;
                     later = tau * now;
                     if (shared) *(vec *)(kept + t * BLOCK + i) = now;
                     if (count >= LANES)

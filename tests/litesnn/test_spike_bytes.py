@@ -1,10 +1,12 @@
 """Spikes in bytes: the same values, made once, and anew when the spikes have changed."""
 
+import pytest
 import torch
 
 from litesnn.config import Recipe
 from litesnn.network import ArchParameters, Network
-from litesnn.spike_bytes import in_bytes
+from litesnn.neuron import lif_of_sum
+from litesnn.spike_bytes import in_bytes, side_by_side
 from tests.litesnn.kernels import built
 
 
@@ -54,3 +56,27 @@ def test_layers_that_read_the_same_spikes_keep_the_same_bytes() -> None:
         network(torch.rand(2, *recipe.input_shape), 2, arch.shares())
     states = 1 + recipe.cells * (recipe.nodes + 1)  # the stem's; each cell's nodes and its output
     assert len(kept) > len({tensor.data_ptr() for tensor in kept}) <= states
+
+
+def currents(channels: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(channels)
+    some = [torch.randn(4, channels, 5, 3, generator=generator) for _ in range(3)]
+    return [x.to(memory_format=torch.channels_last).requires_grad_() for x in some]
+
+
+@pytest.mark.parametrize("channels", [3, 16, 20, 32])
+@pytest.mark.parametrize("timesteps", [1, 2])
+def test_nodes_side_by_side(channels: int, timesteps: int) -> None:
+    """Neurons give bytes at once; a gradient of all nodes reaches each as its own part of it."""
+    a, b, c = currents(channels)
+    neuron = 0.2, 0.5, 3.0
+    nodes = [lif_of_sum(terms, [None] * len(terms), timesteps, neuron) for terms in ([a, b], [c])]
+    out = side_by_side(nodes)
+    for spikes in (*nodes, out):
+        narrow = in_bytes(spikes)
+        assert torch.equal(narrow.float(), spikes) and narrow.stride() == spikes.stride()
+    assert torch.equal(out, torch.cat(nodes, dim=1))
+    grad = torch.randn(out.shape).to(memory_format=torch.channels_last)
+    parts = [part.contiguous(memory_format=torch.channels_last) for part in grad.chunk(2, dim=1)]
+    whole = torch.autograd.grad(out, [a, b, c], grad, retain_graph=True)
+    assert all(map(torch.equal, whole, torch.autograd.grad(nodes, [a, b, c], parts)))
