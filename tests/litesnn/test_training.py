@@ -54,7 +54,9 @@ def test_batch_norm_is_spared_the_decay(
 ) -> None:
     """After a step with no gradient a weight has shrunk by rate * decay, batch norm has not."""
     run = Retrain(tiny_genotype, tiny_recipe(norm_decay=False), tiny_dataset, device=CPU)
-    optimizer = weight_optimizer(run.network, run.recipe.preset("digits", norm_decay=False, weight_decay=0.1), 0.5)
+    optimizer = weight_optimizer(
+        run.network, run.recipe.preset("digits", norm_decay=False, nesterov=False, weight_decay=0.1), 0.5
+    )
     before = {name: parameter.detach().clone() for name, parameter in run.network.named_parameters()}
     for parameter in run.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
