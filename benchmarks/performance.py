@@ -84,6 +84,30 @@ def steps(result: dict[str, Any]) -> str:
     return f"{markdown(header, rows)}\n\n{settings}. {work} Limits in the same run: {rates}; {copy}.{made_on(result)}"
 
 
+def small_steps(result: dict[str, Any]) -> str:
+    """Steps of small networks."""
+    parts = list(next(iter(result["networks"].values()))["parts"])
+    rows = []
+    for name, found in result["networks"].items():
+        before, now = (found["sides"][side] for side in ("before", "now"))
+        ratio, whole = found["before_over_now"], sum(found["parts"].values())
+        rows.append(
+            [
+                name,
+                *(f"{1e3 * side['cpu_seconds']['median']:.1f} ms" for side in (before, now)),
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} – {ratio['max']:.2f})",
+                *(f"{side['gflop_s']:.0f}" for side in (before, now)),
+                f"{1e3 * found['data']:.1f} ms",
+                f"{found['epochs_per_core_hour']:.0f}",
+                *(f"{100 * found['parts'][part] / whole:.0f} %" for part in parts),
+            ]
+        )
+    header = ["network", "before", "now", "before / now", "GFLOP/s a core before", "now", "the batch itself",
+              "epochs per core-hour", *parts]  # fmt: skip
+    settings = ", ".join(f"{key} {value}" for key, value in result["settings"].items())
+    return f"{markdown(header, rows)}\n\n{settings}.{made_on(result)}"
+
+
 _SHARES = ("share_of_convolution_rate", "share_of_peak_convolution_rate", "share_of_bandwidth")
 
 
@@ -195,6 +219,7 @@ def precision(result: dict[str, Any]) -> str:
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "search_step": steps,
     "retrain_step": steps,
+    "small_step": small_steps,
     "limits": limits,
     "lif": lif,
     "loader": loader,

@@ -63,22 +63,25 @@ static inline void store(float *to, vec value, long count) {
 #endif
 }
 
-static inline void to_half(long count, const float *from, half *to) {
-    long i = 0;
-#ifdef __AVX512F__
-    for (; i + LANES <= count; i += LANES)
-        _mm256_storeu_si256((__m256i *)(to + i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+/* The first count of LANES numbers of 16 bits, as load and store. */
+static inline vec load_half(const half *from, long count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    __mmask16 there = count >= LANES ? 0xffff : (1u << count) - 1;
+    return (vec)_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, from));
+#else
+    vec value = {0};
+    for (long i = 0; i < LANES && i < count; i++) value[i] = from[i];
+    return value;
 #endif
-    for (; i < count; i++) to[i] = (half)from[i];
 }
 
-static inline void from_half(long count, const half *from, float *to) {
-    long i = 0;
-#ifdef __AVX512F__
-    for (; i + LANES <= count; i += LANES)
-        _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(from + i))));
+static inline void store_half(half *to, vec value, long count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    __mmask16 there = count >= LANES ? 0xffff : (1u << count) - 1;
+    _mm256_mask_storeu_epi16(to, there, _mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT));
+#else
+    for (long i = 0; i < LANES && i < count; i++) to[i] = (half)value[i];
 #endif
-    for (; i < count; i++) to[i] = from[i];
 }
 
 /* Bfloat16: the upper half of a float, rounded to the nearest. */

@@ -2,7 +2,8 @@
    each way. What the backward pass needs is kept as normalised values of 16 bits: at most the square root of the number
    of rows, so they never overflow.
 
-   Activations lie channels last, [rows][channels] with rows = T * B * H * W. Every thread sums for itself and the sums
+   Activations lie channels last, [rows][channels] with rows = T * B * H * W. LANES channels of a node go through a block of rows
+   at a time, so that narrow nodes cost no more than wide ones. Every thread sums for itself and the sums
    are added in the threads' order, so that equal calls give equal bits. */
 
 #include <math.h>
@@ -11,7 +12,7 @@
 
 #include "convolutions.h"
 
-#define TOGETHER 4096 /* entries that are converted at once */
+#define TOGETHER 4096 /* entries that stay in the first-level cache */
 
 /* Mean and variance per channel of x [rows][channels], around the first row's values, so that nothing cancels. */
 static void moments(long rows, long channels, const float *x, double *mean, double *variance, long threads) {
@@ -80,37 +81,31 @@ void norm_forward(long rows, long rounds, long targets, long width, const float 
 #pragma omp parallel num_threads(threads) if (rows * channels > SMALL)
     {
         long together = rows_together(channels);
-        float *part = malloc((together * channels + nodes) * sizeof *part), *sum = part + together * channels;
 #pragma omp for schedule(static)
         for (long first = 0; first < rows; first += together) {
             long last = least(first + together, rows);
-            for (long row = first; row < last; row++) {
-                const float *source = x + row * channels;
-                float *to = part + (row - first) * channels;
-                EACH(i, channels) to[i] = (source[i] - mean[i]) * inverse_std[i];
-                EACH(i, nodes) sum[i] = shift[i] + to[i] * scale[i];
-                for (long offset = nodes; offset < channels; offset += nodes)
-                    EACH(i, nodes) sum[i] += to[offset + i] * scale[offset + i];
-                for (long target = 0; target < targets; target++) {
-                    float *place = out[target] + row * width;
-                    EACH(i, width) place[i] = sum[target * width + i];
+            for (long node = 0; node < nodes; node += width)
+                for (long c = 0; c < width; c += LANES) {
+                    long count = width - c;
+                    float *to = out[node / width] + c;
+                    vec before = load(shift + node + c, count), middle = load(mean + node + c, count);
+                    vec inverse = load(inverse_std + node + c, count), factor = load(scale + node + c, count);
+                    for (long row = first; row < last; row++) {
+                        const float *source = x + row * channels;
+                        vec value = (load(source + node + c, count) - middle) * inverse, sum = before + value * factor;
+                        if (normal) store_half(normal + row * channels + node + c, value, count);
+                        for (long i = node + c + nodes; i < channels; i += nodes) {
+                            value = (load(source + i, count) - load(mean + i, count)) * load(inverse_std + i, count);
+                            if (normal) store_half(normal + row * channels + i, value, count);
+                            sum += value * load(scale + i, count);
+                        }
+                        store(to + row * width, sum, count);
+                    }
                 }
-            }
-            if (normal) to_half((last - first) * channels, part, normal + first * channels);
         }
-        free(part);
     }
     free(moment);
     free(mean);
-}
-
-/* The rows first .. last of every target, side by side. A few numbers each, for which memcpy takes long. */
-static inline void gather(long first, long last, long targets, long width, const float **from, float *to) {
-    for (long row = first; row < last; row++)
-        for (long target = 0; target < targets; target++, to += width) {
-            const float *source = from[target] + row * width;
-            for (long i = 0; i < width; i += LANES) store(to + i, load(source + i, width - i), width - i);
-        }
 }
 
 /* Gradients of norm_forward but for that of x, of which it fills by_grad, by_normal and add, [channels] each;
@@ -124,25 +119,25 @@ void norm_backward(long rows, long rounds, long targets, long width, const half 
 #pragma omp parallel num_threads(threads) if (rows * channels > SMALL)
     {
         double *own = total + (nodes + channels) * omp_get_thread_num();
-        float *part = malloc((nodes + channels) * (1 + together) * sizeof *part);
-        float *gathered = part + nodes + channels, *block = gathered + together * nodes;
 #pragma omp for schedule(static)
         for (long first = 0; first < rows; first += together) {
             long last = least(first + together, rows);
-            from_half((last - first) * channels, normal + first * channels, block);
-            gather(first, last, targets, width, grad_out, gathered);
-            memset(part, 0, (nodes + channels) * sizeof *part);
-            for (long row = first; row < last; row++) {
-                const float *source = block + (row - first) * channels, *g = gathered + (row - first) * nodes;
-                EACH(i, nodes) part[i] += g[i];
-                for (long offset = 0; offset < channels; offset += nodes) {
-                    float *product = part + nodes + offset;
-                    EACH(i, nodes) product[i] += g[i] * source[offset + i];
+            for (long i = 0; i < channels; i += width)
+                for (long c = 0; c < width; c += LANES) {
+                    long count = width - c;
+                    const float *from = grad_out[i % nodes / width] + c;
+                    vec sum = {0}, product = {0};
+                    for (long row = first; row < last; row++) {
+                        vec g = load(from + row * width, count);
+                        sum += g;
+                        product += g * load_half(normal + row * channels + i + c, count);
+                    }
+                    for (long l = 0; l < LANES && l < count; l++) {
+                        if (i < nodes) own[i + c + l] += sum[l];
+                        own[nodes + i + c + l] += product[l];
+                    }
                 }
-            }
-            for (long i = 0; i < nodes + channels; i++) own[i] += part[i];
         }
-        free(part);
     }
     for (long thread = 1; thread < threads; thread++)
         for (long i = 0; i < nodes + channels; i++) total[i] += total[thread * (nodes + channels) + i];
@@ -165,23 +160,18 @@ void norm_input_grad(long from, long to, long rounds, long targets, long width, 
                      const float **grad_out, const float *by_grad, const float *by_normal, const float *add,
                      float *grad_x, long threads) {
     long nodes = targets * width, channels = rounds * nodes, together = rows_together(channels);
-#pragma omp parallel num_threads(threads) if ((to - from) * channels > SMALL)
-    {
-        float *g = malloc((nodes + together * channels) * sizeof *g), *block = g + nodes;
-#pragma omp for schedule(dynamic)
-        for (long first = from; first < to; first += together) {
-            long last = least(first + together, to);
-            from_half((last - first) * channels, normal + first * channels, block);
-            for (long row = first; row < last; row++) {
-                gather(row, row + 1, targets, width, grad_out, g);
-                for (long offset = 0; offset < channels; offset += nodes) {
-                    const float *source = block + (row - first) * channels + offset;
-                    const float *a = by_grad + offset, *b = by_normal + offset, *c = add + offset;
-                    float *place = grad_x + (row - from) * channels + offset;
-                    EACH(i, nodes) place[i] = a[i] * g[i] + b[i] * source[i] + c[i];
+#pragma omp parallel for num_threads(threads) if ((to - from) * channels > SMALL) schedule(dynamic)
+    for (long first = from; first < to; first += together) {
+        long last = least(first + together, to);
+        for (long i = 0; i < channels; i += width)
+            for (long c = 0; c < width; c += LANES) {
+                long count = width - c;
+                const float *g = grad_out[i % nodes / width] + c;
+                vec a = load(by_grad + i + c, count), b = load(by_normal + i + c, count), d = load(add + i + c, count);
+                for (long row = first; row < last; row++) {
+                    vec value = load_half(normal + row * channels + i + c, count);
+                    store(grad_x + (row - from) * channels + i + c, a * load(g + row * width, count) + b * value + d, count);
                 }
             }
-        }
-        free(g);
     }
 }
