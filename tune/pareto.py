@@ -9,6 +9,7 @@ from typing import Any
 
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
+from litesnn.streams import accept_all_text
 from tune.settings import GROUPS, Settings
 
 _COMMANDS = {
@@ -33,6 +34,7 @@ _EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; reads the command line if ``arguments`` is None and returns the exit code."""
+    accept_all_text()
     args = _parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
     return exit_code(lambda: _dispatch(args), "pareto.py")
 

@@ -38,8 +38,13 @@ def run(args: argparse.Namespace) -> None:
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
     design = Design(settings, args.preset)
     experiment.check(recipe.to_dict())
+    found: list[str] = []
     with reading_bar() as progress:
-        data = load_arrays(recipe, settings.data_root or None, settings.download, progress)
+        data = load_arrays(
+            recipe, settings.data_root or None, settings.download, progress, settings.skip_damaged, found.append
+        )
+    for text in found:
+        console.print(text, highlight=False, soft_wrap=True)
     measured = experiment.measured()
     if design.measures and measured is None:
         measured = measure(recipe, from_arrays(data["search"]), seed=settings.seed)

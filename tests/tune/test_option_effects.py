@@ -49,20 +49,20 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 @pytest.mark.parametrize("download", [True, False])
-def test_data_root_and_download_reach_the_loader(
+def test_data_root_download_and_skip_damaged_reach_the_loader(
     download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[object] = []
 
-    def load(recipe: Recipe, root: str | None, fetch: bool, progress: object) -> None:
-        asked.extend((recipe.dataset, root, fetch))
+    def load(recipe: Recipe, root: str | None, fetch: bool, progress: object, skip: bool, say: object) -> None:
+        asked.extend((recipe.dataset, root, fetch, skip))
         raise InputError("data: none today")
 
     monkeypatch.setattr("tune.run.load_arrays", load)
-    more = ["--download"] if download else ["--no-download"]
+    more = ["--download", "--skip-damaged"] if download else ["--no-download"]
     place = ["--storage", str(tmp_path / "results"), "--data-root", str(tmp_path)]
     assert call(capsys, "--preset", "cifar10", *place, *more)[::2] == (2, "pareto.py: data: none today\n")
-    assert asked == ["cifar10", str(tmp_path), download]
+    assert asked == ["cifar10", str(tmp_path), download, download]
     assert not (tmp_path / "results").exists()
 
 
@@ -97,6 +97,22 @@ def test_auto_starts_a_cluster_where_the_one_that_was_here_is_gone(monkeypatch: 
         cluster.connect("auto")
     cluster.connect("local")
     assert [options["address"] for options in started] == ["local"] * 3
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_too_deep_for_the_sockets_of_ray_is_named(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before Ray starts anything."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    deep = tmp_path / ("x" * 60)
+    deep.mkdir()
+    monkeypatch.setenv(variable, str(deep))
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("started"))
+    with pytest.raises(InputError) as error:
+        cluster.connect("local")
+    assert str(error.value).startswith(f"{variable}: expected a folder whose path has at most ")
+    assert str(deep) in str(error.value)
 
 
 def test_the_token_that_ray_writes_is_closed_to_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
