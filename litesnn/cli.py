@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from litesnn import __version__
 from litesnn.options import OneLineParser, add_point_options, add_recipe_options, exit_code
 from litesnn.streams import accept_all_text
 
@@ -35,6 +36,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="litesnn", description="Search, retrain and inspect one small spiking network.")
+    parser.add_argument("--version", action="version", version=f"litesnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="search | retrain | evaluate | describe | export | run")
 
     one = commands.add_parser("search", help="search a network for one point (λ1, λ2, p)")

@@ -21,6 +21,7 @@ RESIZES = ("crop", "none")
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _DRAFT_FACTOR = 2  # a JPEG is decoded at a smaller scale, as long as it stays so many times the size that is needed
+_HEADED = ("JPEG", "MPO")  # formats that have their orientation at the start, and can be decoded at a smaller scale
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _EIGHT_BITS = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _BACKGROUND = (255, 255, 255)  # what shows through transparent places
@@ -55,6 +56,8 @@ def read_pixels(path: Path, shape: tuple[int, ...], resize: str, field: str = ""
                 raise UnreadableError(
                     f"{field or path}: expected an image of 8 or 16 bits per channel, got {image.mode!r}{where}"
                 )
+            if image.format not in _HEADED:
+                image.load()  # a PNG may have its orientation behind its pixels, and what is wrong with these shows here
             turn = _turn(image)
             sideways = turn in _SIDEWAYS
             # Cutting and turning can change places, as the cut is in the middle: the turn is cheap when it comes last.

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+from litesnn import __version__
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
 from litesnn.streams import accept_all_text
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    run.add_argument("--version", action="version", version=f"litesnn {__version__}")
     add_options(run, Settings, GROUPS)
     add_recipe_options(run)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import ray
 from litesnn import InputError, Recipe
 from tests.tune.clusters import RECIPE
 from tune import cluster, pareto
+from tune.next_steps import next_steps
 from tune.settings import Settings
 from tune.store import Experiment
 
@@ -168,6 +170,36 @@ def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixtu
     shutil.rmtree(storage / "b")
     assert call(capsys, "merge", "a", "b", *place, "--out", "again")[0] == 2
     assert not (storage / "again").exists()
+
+
+def test_names_are_printed_as_they_are(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets and colons mean something to what prints them in colour."""
+    name = "a [x] [/red] :cat: b"
+    (storage / "a").rename(storage / name)
+    code, output, _ = call(capsys, "report", "--storage", str(storage), "--name", name)
+    assert code == 0 and output.count(str(storage / name)) == 5
+    folder = Experiment(storage / name).trial("odd [x]")
+    folder.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, "seed": 0}, {})
+    folder.write_result("failed", reason="no file [red]a[/red] :x:")
+    code, output, _ = call(capsys, "status", "--storage", str(storage), "--name", name)
+    assert "not in the front: odd [x] failed: no file [red]a[/red] :x:" in output
+
+
+def test_a_mistyped_name_suggests_the_nearest(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (storage / "a").rename(storage / "cifar10-small")
+    code, _, error = call(capsys, "status", "--storage", str(storage), "--name", "cifar-small")
+    assert code == 2 and error.strip().endswith("got none; did you mean 'cifar10-small'?")
+
+
+def test_the_next_commands_have_real_names(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (storage / "a").rename(storage / "my run")
+    experiment = Experiment(storage / "my run")
+    look, pick, export = next_steps(experiment, str(storage), experiment.table())
+    assert look == f"python tune/pareto.py serve --storage {storage}"
+    assert pick == f"python tune/pareto.py pick --storage {storage} --name 'my run'"
+    model = f"{storage}/my run/trials/l1_0-l2_0-p_50-seed_0/model.safetensors"
+    assert export == f"litesnn export '{model}'"
+    assert call(capsys, *shlex.split(pick)[2:])[0] == 0
 
 
 def test_commands_that_read_need_no_right_to_write(
