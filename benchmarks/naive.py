@@ -252,5 +252,5 @@ class NaiveNetwork:
 
 def _layers(conv: CompConv) -> list[Layer]:
     """A group of CompConvs taken apart."""
-    pairs = zip(conv.weight.unbind(0), conv.scores.unbind(0), strict=True)
+    pairs = zip(conv.weight.unbind(0), conv.importance.unbind(0), strict=True)
     return [Layer(weight=w, scores=s, bits=conv.bits, p=conv.p) for w, s in pairs]

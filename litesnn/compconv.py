@@ -116,7 +116,7 @@ class CompConv(nn.Module):
     """G CompConvs of equal shape that read the same state, run as one convolution with concatenated outputs.
 
     Each of the G is a layer of its own: its own standard deviation, step and mask. A convolution's output channels do
-    not see each other, so running them together is exact.
+    not see each other, so running them together is exact. Where ``scores`` is None, the largest weights stay.
 
     Args:
         convs: G, how many CompConvs.
@@ -151,8 +151,13 @@ class CompConv(nn.Module):
         shape = (convs, out_channels, in_channels, kernel, kernel)
         fan_in = in_channels * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
-        self.scores = nn.Parameter(initial_scores(self.weight.detach()))
+        self.scores: nn.Parameter | None = nn.Parameter(initial_scores(self.weight.detach()))
         self.register_buffer("only_share", torch.ones(1), persistent=False)
+
+    @property
+    def importance(self) -> Tensor:
+        """What the mask ranks, ``weight``'s shape: the learnt scores or, where there are none, the weights."""
+        return self.weight.detach() if self.scores is None else self.scores
 
     def compressed_weight(self, bit_shares: Tensor | None) -> Tensor:
         """The weight that the convolution uses: mixed over bit-widths, then masked (Eq. 10, 11).
@@ -164,10 +169,11 @@ class CompConv(nn.Module):
             ``[G * out_channels, in_channels, kernel, kernel]``.
         """
         shares = self.only_share if bit_shares is None else bit_shares
-        if native.usable(self.weight, self.scores, shares):
-            weight: Tensor = _NativeCompress.apply(self.weight, self.scores, shares, self.bits, self.p)
+        scores = self.importance
+        if native.usable(self.weight, scores, shares):
+            weight: Tensor = _NativeCompress.apply(self.weight, scores, shares, self.bits, self.p)
             return weight
-        return _Compress.apply(self.weight, self.scores, shares, self.bits, self.p).flatten(0, 1)
+        return _Compress.apply(self.weight, scores, shares, self.bits, self.p).flatten(0, 1)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""

@@ -79,8 +79,17 @@ class Recipe:
         "crop", "data", "own images of another size: shorter side to size and the middle, or refused"
     )
     crop_padding: int = _setting(4, "data", "random crop after padding by this many pixels; 0: no crop")
-    horizontal_flip: bool = _setting(True, "data", "flip images at random")
+    crop_border: Literal["zeros", "reflect"] = _setting("zeros", "data", "what the padding before the crop holds")
+    horizontal_flip: bool = _setting(True, "data", "flip images left to right")
+    flip_order: Literal["random", "alternating"] = _setting(
+        "random", "data", "whether an image is flipped by chance or in every other epoch (Jordan 2024)"
+    )
     cutout: int = _setting(16, "data", "side in pixels of the square blanked in retraining; 0: none")
+    time_shift: int = _setting(0, "data", "clips: largest shift in frames of 10 ms, either way")
+    time_stretch: float = _setting(0.0, "data", "clips: largest change of the tempo, 0.1 for 10 % either way")
+    feature_noise: float = _setting(0.0, "data", "clips: largest deviation of noise added to normalised features")
+    time_mask: int = _setting(0, "data", "clips: most frames in a row that are blanked (SpecAugment, Park 2019)")
+    feature_mask: int = _setting(0, "data", "clips: most coefficients in a row that are blanked")
 
     widths: tuple[int, ...] = _setting(
         (1, 1, 2, 2, 2, 4, 4, 4), "network", "width factor per cell; doubling halves H, W"
@@ -96,20 +105,31 @@ class Recipe:
     tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
     v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
     dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")
+    norm_weight: float = _setting(1.0, "network", "weight of every batch norm before training")
+    mask_from: Literal["scores", "magnitude"] = _setting(
+        "scores", "network", "what decides which weights stay: scores that are learnt, or the weights' own size"
+    )
     precision: Literal["fp32", "bf16"] = _setting(
         "fp32", "network", "of the numbers that the cells' convolutions multiply; sums and all else stay in fp32"
     )
 
+    schedule: Literal["cosine", "linear"] = _setting("cosine", "training", "how learning rates fall after the warm-up")
+    warmup_share: float = _setting(0.0, "training", "share of the epochs in which learning rates rise from 0")
+    momentum: float = _setting(0.9, "training", "SGD momentum of the weights")
+    nesterov: bool = _setting(False, "training", "Nesterov's momentum instead of the ordinary one (Sutskever 2013)")
+    weight_decay: float = _setting(3e-4, "training", "weight decay of the weights")
+    norm_decay: bool = _setting(True, "training", "decay weights and biases of batch norm too")
+    grad_clip: float = _setting(5.0, "training", "largest gradient norm of the weights")
+    label_smoothing: float = _setting(0.0, "training", "share of the label spread over all classes (Szegedy 2016)")
+    logit_scale: float = _setting(1.0, "training", "factor on the logits in the cross entropy (inverse temperature)")
+
     search_epochs: int = _setting(50, "search", "epochs of the search")
     search_batch: int = _setting(30, "search", "batch size of the search")
-    weight_lr: float = _setting(0.025, "search", "SGD learning rate of the weights at the start")
-    weight_lr_min: float = _setting(1e-3, "search", "learning rate at the end of the cosine schedule")
-    momentum: float = _setting(0.9, "search", "SGD momentum of the weights, in retraining too")
-    weight_decay: float = _setting(3e-4, "search", "weight decay of the weights, in retraining too")
-    grad_clip: float = _setting(5.0, "search", "largest gradient norm of the weights, in retraining too")
+    weight_lr: float = _setting(0.025, "search", "highest SGD learning rate of the weights")
+    weight_lr_min: float = _setting(1e-3, "search", "learning rate at the end of the schedule")
     alpha_lr: float = _setting(3e-4, "search", "Adam learning rate of alpha (architecture)")
     beta_lr: float = _setting(3e-4, "search", "Adam learning rate of beta (bit-widths)")
-    score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores; in retraining cosine to 0")
+    score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores; in retraining it falls to 0")
     psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
     psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
     psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform; if all, T is 1")
@@ -119,7 +139,13 @@ class Recipe:
 
     retrain_epochs: int = _setting(200, "retrain", "epochs of the retraining")
     retrain_batch: int = _setting(50, "retrain", "batch size of the retraining")
-    retrain_lr: float = _setting(0.025, "retrain", "SGD learning rate at the start, cosine to 0")
+    retrain_lr: float = _setting(0.025, "retrain", "highest SGD learning rate; it falls to 0")
+    timestep_loss: float = _setting(
+        0.0, "retrain", "share of the loss that every timestep bears by itself (TET, Deng 2022); 0: of the mean alone"
+    )
+    prune_ramp: float = _setting(
+        0.0, "retrain", "share of the epochs in which pruning rises from 0 to p (Zhu 2017); 0: p from the start"
+    )
     aux_cell: int = _setting(6, "retrain", "cell, from 1, that feeds the auxiliary head; 0: no head")
     aux_weight: float = _setting(0.4, "retrain", "weight of the auxiliary head's loss")
 
@@ -192,6 +218,14 @@ class Recipe:
         for name in ("split_seed", "crop_padding", "cutout"):
             check_integer(name, getattr(self, name), minimum=0)
         check_integer("crop_padding", self.crop_padding, minimum=0, maximum=max(self.input_shape[1:]))
+        check_choice("crop_border", self.crop_border, ("zeros", "reflect"))
+        if self.crop_border == "reflect" and self.crop_padding >= min(self.input_shape[1:]):
+            raise fail("crop_padding", "less than height and width to go with crop_border reflect", self.crop_padding)
+        check_choice("flip_order", self.flip_order, ("random", "alternating"))
+        for name in ("time_shift", "time_mask", "feature_mask"):
+            check_integer(name, getattr(self, name), minimum=0)
+        self._set("time_stretch", check_number("time_stretch", self.time_stretch, minimum=0, below=1))
+        self._set("feature_noise", check_number("feature_noise", self.feature_noise, minimum=0))
 
     def _check_network(self) -> None:
         self._set("widths", check_integers("widths", self.widths, minimum=1))
@@ -215,22 +249,28 @@ class Recipe:
         check_choice("input_skip", self.input_skip, ("conv3x3", "conv1x1"))
         check_integer("timesteps", self.timesteps, minimum=1)
         self._set("tau", check_number("tau", self.tau, minimum=0, maximum=1))
-        for name in ("v_threshold", "dspike_b"):
+        for name in ("v_threshold", "dspike_b", "norm_weight"):
             self._set(name, check_number(name, getattr(self, name), above=0))
+        check_choice("mask_from", self.mask_from, ("scores", "magnitude"))
         check_choice("precision", self.precision, ("fp32", "bf16"))
 
     def _check_training(self) -> None:
         for name in ("search_epochs", "search_batch", "cost_batch", "retrain_epochs", "retrain_batch"):
             check_integer(name, getattr(self, name), minimum=1)
-        for name in ("weight_lr", "retrain_lr", "grad_clip"):
+        for name in ("weight_lr", "retrain_lr", "grad_clip", "logit_scale"):
             self._set(name, check_number(name, getattr(self, name), above=0))
         for name in ("weight_lr_min", "weight_decay", "alpha_lr", "beta_lr", "score_lr", "psi_lr", "aux_weight"):
             self._set(name, check_number(name, getattr(self, name), minimum=0))
-        for name in ("momentum", "psi_momentum"):
+        for name in ("momentum", "psi_momentum", "warmup_share", "label_smoothing"):
             self._set(name, check_number(name, getattr(self, name), minimum=0, below=1))
+        for name in ("timestep_loss", "prune_ramp"):
+            self._set(name, check_number(name, getattr(self, name), minimum=0, maximum=1))
+        if self.nesterov is True and not self.momentum:
+            raise fail("nesterov", "a momentum above 0 to go with it", self.momentum)
+        check_choice("schedule", self.schedule, ("cosine", "linear"))
         check_integer("psi_warmup_epochs", self.psi_warmup_epochs, minimum=0)
         check_integer("aux_cell", self.aux_cell, minimum=0, maximum=self.cells)
         check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
-        for name in ("horizontal_flip", "rate_gradient"):
+        for name in ("horizontal_flip", "nesterov", "norm_decay", "rate_gradient"):
             if not isinstance(getattr(self, name), bool):
                 raise fail(name, "true or false", getattr(self, name))

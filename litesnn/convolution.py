@@ -1,4 +1,6 @@
-"""Convolutions of spikes, alone and with the batch norm behind them; on a CPU the 3 x 3 ones by Winograd's algorithm.
+"""Convolutions of spikes, alone and with the batch norm behind them; on a CPU the 3 x 3 ones by kernels of our own.
+
+They use Winograd's algorithm, or none where channels are few.
 
 In the precision ``"bf16"`` the numbers that are multiplied, in the backward pass too, are rounded to bfloat16 and summed in
 single precision; everything that goes in and comes out stays in single precision. A direct convolution, as torch's, has
@@ -64,7 +66,7 @@ class _Convolution(torch.autograd.Function):
             kept = in_bytes(x) if spikes else x
         ctx.save_for_backward(kept, weight)
         ctx.stride, ctx.shape, ctx.rounded = stride, x.shape, rounded
-        if not _native(weight, stride) or not native.usable(x, weight):
+        if not _native(weight) or not native.usable(x, weight):
             return _library_forward(x, weight, stride, rounded)
         out = torch.empty(_out_shape(x.shape, weight, stride), memory_format=torch.channels_last)
         _forward(x, weight, stride, out, rounded)
@@ -75,7 +77,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         kept, weight = ctx.saved_tensors
         grad, needs = _channels_last(grad), ctx.needs_input_grad[:2]
-        if not _native(weight, ctx.stride) or not native.usable(grad, weight):
+        if not _native(weight) or not native.usable(grad, weight):
             results = _library_backward(grad, kept, weight, ctx.shape, ctx.stride, needs, ctx.rounded)
             return *results, None, None, None
         layer, results, scratch = _backward_arguments(kept, weight, ctx.shape, ctx.stride, needs, ctx.rounded)
@@ -106,7 +108,7 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         rows = batch * height * width
         if rows == 1:
             raise ValueError("expected more than 1 value per channel in training")  # as torch's own batch norm
-        if _native(weight, stride):
+        if _native(weight):
             between = native.kept_memory("between", rows * channels)
             _forward(x, weight, stride, between, rounded)
         else:
@@ -137,7 +139,7 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         layer = *ctx.sizes, normal, gamma, beta, shares, places, inverse_std
         native.call("norm_backward", *layer, arriving, *factors, of_gamma, of_beta, of_shares)
         needs = ctx.needs_input_grad[:2]
-        if _native(weight, ctx.stride):
+        if _native(weight):
             convolution, results, scratch = _backward_arguments(kept, weight, ctx.shape, ctx.stride, needs, ctx.rounded)
             norm = rounds, targets, normal, arriving, *factors
             native.call(_kernel("convolve_norm_backward", ctx.rounded), *convolution, *norm, *results, scratch)
@@ -148,8 +150,8 @@ class _ConvolutionAndNorm(torch.autograd.Function):
         return *results, of_gamma, of_beta, of_shares, None, None, None
 
 
-def _native(weight: Tensor, stride: int) -> bool:
-    return weight.shape[-1] == 3 and stride in (1, 2)
+def _native(weight: Tensor) -> bool:
+    return weight.shape[-1] == 3
 
 
 def _kernel(name: str, rounded: bool) -> str:

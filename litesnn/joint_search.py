@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel, DerivedCost, derived_cost
 from litesnn.data import load
-from litesnn.data.batches import batch_count, train_batches
+from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.data.split import halves
 from litesnn.device import check_device
@@ -23,7 +23,8 @@ from litesnn.held import Held
 from litesnn.narrow import fits, load_weights, narrowed
 from litesnn.network import ArchParameters, Network, Shares
 from litesnn.objective import search_loss
-from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
+from litesnn.run import EpochRecord, OnBatch, Run, complete
+from litesnn.training import learning_rate, scores_and_weights, set_learning_rate, weight_optimizer
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,7 @@ class Search(Run):
         self.cost_model = CostModel(recipe, recipe.search_channels, classes, point.p).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if point.p and not held.masks else []  # without pruning the scores have no effect
-        self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=recipe.weight_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.weight_optimizer = weight_optimizer(self.network, recipe, recipe.weight_lr)
         groups: list[dict[str, Any]] = []
         if held.nodes is None:
             groups.append({"params": [self.arch.alpha], "lr": recipe.alpha_lr})
@@ -200,20 +199,19 @@ class Search(Run):
         return loss.detach()
 
     def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
-        recipe, size = self.recipe, self.recipe.search_batch
+        recipe = self.recipe
         weight_split = arch_split = self.dataset.train
         if recipe.arch_batch == "held_out":
             weight_split, arch_split = self._halves()
         arch_batches = self._endless(arch_split, generator)
         self.network.train()
         total: Tensor | float = 0.0
-        batches = batch_count(len(weight_split), size, drop_last=True)
+        batches = batch_count(len(weight_split), recipe.search_batch, drop_last=True)
         done = 0
-        for x, labels in train_batches(
-            self.dataset, weight_split, size, recipe, generator, use_cutout=False, drop_last=True
-        ):
+        for x, labels in self._pass(weight_split, generator):
             progress = (self.epoch + done / batches) / self.epochs
-            set_learning_rate(self.weight_optimizer, cosine(recipe.weight_lr, recipe.weight_lr_min, progress))
+            rate = learning_rate(recipe, recipe.weight_lr, recipe.weight_lr_min, progress)
+            set_learning_rate(self.weight_optimizer, rate)
             arch = (x, labels) if recipe.arch_batch == "same" else next(arch_batches)
             total = total + self.step(x, labels, *arch)
             done += 1
@@ -223,9 +221,10 @@ class Search(Run):
     def _endless(self, split: Split, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of pass after pass: one half may hold a batch less than the other."""
         while True:
-            yield from train_batches(
-                self.dataset, split, self.recipe.search_batch, self.recipe, generator, use_cutout=False, drop_last=True
-            )
+            yield from self._pass(split, generator)
+
+    def _pass(self, split: Split, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._batches(split, self.recipe.search_batch, generator, use_cutout=False)
 
     def _halves(self) -> tuple[Split, Split]:
         train = self.dataset.train

@@ -104,6 +104,11 @@ class Network(nn.Module):
         self.aux_cell = recipe.aux_cell if auxiliary else 0
         if self.aux_cell:
             self.auxiliary = AuxiliaryHead(channels * recipe.widths[self.aux_cell - 1], classes, self.neuron)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.constant_(module.weight, recipe.norm_weight)
+            if isinstance(module, CompConv) and recipe.mask_from == "magnitude":
+                module.scores = None
 
     def forward(
         self, x: Tensor, timesteps: int, shares: Shares | None = None, *, measure_rates: bool = False

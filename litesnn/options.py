@@ -18,6 +18,7 @@ LARGEST_SIDE = 4096
 _GROUP_TITLES = {
     "data": "data (recipe)",
     "network": "network (recipe)",
+    "training": "training, in search and retraining alike (recipe)",
     "search": "search (recipe)",
     "retrain": "retraining (recipe)",
 }

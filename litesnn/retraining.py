@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, derived_cost
 from litesnn.data import load
-from litesnn.data.batches import batch_count, train_batches
+from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.device import check_device
 from litesnn.evaluate import Evaluation, evaluate
@@ -23,7 +22,16 @@ from litesnn.genotype import Genotype
 from litesnn.inference import freeze
 from litesnn.model import Model
 from litesnn.network import Network
-from litesnn.run import EpochRecord, OnBatch, Run, complete, cosine, scores_and_weights, set_learning_rate
+from litesnn.objective import retrain_loss
+from litesnn.run import EpochRecord, OnBatch, Run, complete
+from litesnn.training import (
+    learning_rate,
+    pruning_rate,
+    scores_and_weights,
+    set_learning_rate,
+    set_pruning_rate,
+    weight_optimizer,
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +79,7 @@ class Retrain(Run):
             ).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if genotype.p else []
-        self.weight_optimizer = torch.optim.SGD(
-            self.weights, lr=recipe.retrain_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.weight_optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
         self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True) if self.scores else None
 
     @property
@@ -100,10 +106,7 @@ class Retrain(Run):
         self.weight_optimizer.zero_grad()
         if self.score_optimizer is not None:
             self.score_optimizer.zero_grad()
-        output = self.network(x, self.genotype.timesteps)
-        loss = F.cross_entropy(output.logits.mean(0), labels)
-        if output.aux_logits is not None:
-            loss = loss + self.recipe.aux_weight * F.cross_entropy(output.aux_logits.mean(0), labels)
+        loss = retrain_loss(self.network(x, self.genotype.timesteps), labels, self.recipe)
         loss.backward(inputs=[*self.weights, *self.scores])
         nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
@@ -141,14 +144,18 @@ class Retrain(Run):
         total: Tensor | float = 0.0
         batches = batch_count(len(split), size, drop_last=True)
         done = 0
-        for x, labels in train_batches(self.dataset, split, size, recipe, generator, use_cutout=True, drop_last=True):
+        for x, labels in self._batches(split, size, generator, use_cutout=True):
             progress = (self.epoch + done / batches) / self.epochs
-            set_learning_rate(self.weight_optimizer, cosine(recipe.retrain_lr, 0.0, progress))
+            set_learning_rate(self.weight_optimizer, learning_rate(recipe, recipe.retrain_lr, 0.0, progress))
             if self.score_optimizer is not None:  # the masks must come to rest with the weights
-                set_learning_rate(self.score_optimizer, cosine(recipe.score_lr, 0.0, progress))
+                set_learning_rate(self.score_optimizer, learning_rate(recipe, recipe.score_lr, 0.0, progress))
+            if recipe.prune_ramp:
+                set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, progress))
             total = total + self.step(x, labels)
             done += 1
             on_batch(self.epoch, done, batches)
+        if recipe.prune_ramp:  # what is assessed now and finished later prunes by the next step's rate
+            set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, (self.epoch + 1) / self.epochs))
         return float(total) / done
 
     def _assess(self) -> tuple[float, DerivedCost, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,8 @@ from litesnn.checkpoint import check_identity, load_checkpoint, save_checkpoint
 from litesnn.checks import LARGEST_SEED, InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost
-from litesnn.data.dataset import Dataset
+from litesnn.data.batches import train_batches
+from litesnn.data.dataset import Dataset, Split
 from litesnn.objective import DivergedError
 
 OnBatch = Callable[[int, int, int], None]
@@ -103,6 +104,22 @@ class Run(ABC):
         """softmax(psi), where it is learnt."""
         return None
 
+    def _batches(
+        self, split: Split, batch_size: int, generator: torch.Generator, *, use_cutout: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over ``split`` in the present epoch, as ``train_batches`` gives it."""
+        return train_batches(
+            self.dataset,
+            split,
+            batch_size,
+            self.recipe,
+            generator,
+            use_cutout=use_cutout,
+            drop_last=True,
+            seed=self.seed,
+            epoch=self.epoch,
+        )
+
     @property
     def epoch(self) -> int:
         """Epochs finished."""
@@ -185,29 +202,9 @@ class Run(ABC):
             raise InputError(f"checkpoint: expected a complete one, got parts that do not fit in {path}") from None
 
 
-def cosine(start: float, end: float, progress: float) -> float:
-    """Cosine schedule from ``start`` at progress 0 to ``end`` at progress 1."""
-    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
 def all_finite(tensors: list[Tensor]) -> bool:
     """Whether no entry of any tensor is NaN or infinite."""
     return bool(torch.stack([tensor.detach().isfinite().all() for tensor in tensors]).all())
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of all of an optimizer's groups."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def scores_and_weights(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """A network's pruning scores, and all its other parameters."""
-    scores: list[Tensor] = []
-    weights: list[Tensor] = []
-    for name, parameter in network.named_parameters():
-        (scores if name.rpartition(".")[2] == "scores" else weights).append(parameter)
-    return scores, weights
 
 
 def complete(

@@ -42,7 +42,8 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.convolution import convolve
 from litesnn.data import Dataset, load
 from litesnn.joint_search import Search
-from litesnn.run import complete, scores_and_weights
+from litesnn.run import complete
+from litesnn.training import scores_and_weights, weight_optimizer
 
 SHARED, NAIVE = "shared", "naive"
 POINTS = {
@@ -102,7 +103,7 @@ class BranchedSearch(Search):
             for group in groups:
                 group.add_module("conv", BranchedCompConv(group.conv).to(self.device))
         scores, self.weights = scores_and_weights(self.network)
-        self.weight_optimizer.param_groups[0]["params"] = self.weights
+        self.weight_optimizer = weight_optimizer(self.network, self.recipe, self.recipe.weight_lr)
         if self.scores:
             self.scores = scores
             assert self.arch_optimizer is not None

@@ -75,7 +75,7 @@ def trained_layers(search: Search) -> Iterator[Trained]:
 
 def _layers(conv: CompConv, shares: Tensor | None, shapes: list[ConvShape]) -> Iterator[Trained]:
     """The layers of a group, Eq. 8 to 11 one by one."""
-    weight, scores = conv.weight.detach(), conv.scores.detach()
+    weight, scores = conv.weight.detach(), conv.importance.detach()
     parts = zip(conv.bits, [1.0] if shares is None else shares.tolist(), strict=True)
     mixed = sum(share * fake_quantize(weight, bits, start_dim=1) for bits, share in parts)
     assert isinstance(mixed, Tensor)

@@ -33,7 +33,7 @@ from litesnn.retraining import RetrainResult
 Row = dict[str, Any]
 
 _GROUPS = {name: f"{name} (recipe; what is not given has the preset's value)" for name in ("data", "network")}
-_GROUPS |= {name: f"{name} (recipe)" for name in ("search", "retrain")}
+_GROUPS |= {name: f"{name} (recipe)" for name in ("training", "search", "retrain")}
 
 
 def parser(name: str, text: str | None, presets: Sequence[str]) -> argparse.ArgumentParser:

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
-def random_crop(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Cuts a window of the original size out of the zero-padded images.
+def random_crop(x: Tensor, padding: int, generator: torch.Generator, border: str = "zeros") -> Tensor:
+    """Cuts a window of the original size out of the padded images.
 
     Args:
         x: [B, C, H, W], any dtype.
-        padding: zeros added on each of the four sides, in pixels; 0 changes and draws nothing.
+        padding: pixels added on each of the four sides, fewer than H and W to reflect; 0 changes and draws nothing.
         generator: CPU generator; gives the top offsets, then the left ones, each uniform in 0 .. 2 * padding.
+        border: ``"zeros"``, or ``"reflect"`` for the image mirrored at its edge.
 
     Returns:
         [B, C, H, W]; sample b is ``padded[b, :, top : top + H, left : left + W]``.
@@ -28,23 +29,55 @@ def random_crop(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     offsets = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator).to(x.device, non_blocking=True)
     rows = offsets[0, :, None] + torch.arange(height, device=x.device)  # [B, H]
     columns = offsets[1, :, None] + torch.arange(width, device=x.device)  # [B, W]
+    if border == "reflect":
+        rows, columns = _reflected(rows - padding, height), _reflected(columns - padding, width)
+    else:
+        x = pad(x, (padding,) * 4)
     sample = torch.arange(batch, device=x.device)[:, None, None, None]
     channel = torch.arange(channels, device=x.device)[None, :, None, None]
-    return pad(x, (padding,) * 4)[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    return x[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def random_flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirrors each image left to right with probability 1/2.
+def _reflected(places: Tensor, length: int) -> Tensor:
+    """Indices of an axis that goes on mirrored beyond its ends, the edge itself not repeated."""
+    places = places.abs()
+    return torch.minimum(places, 2 * (length - 1) - places)
+
+
+def flip_by_chance(count: int, generator: torch.Generator) -> Tensor:
+    """Which samples are mirrored: each with probability 1/2.
 
     Args:
-        x: [B, C, H, W], any dtype.
+        count: number of samples.
         generator: CPU generator; a sample is mirrored where its uniform number is below 1/2.
 
     Returns:
-        [B, C, H, W].
+        bool [count], on the CPU.
     """
-    mirrored = (torch.rand(len(x), generator=generator) < 0.5).to(x.device, non_blocking=True)
-    return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+    return torch.rand(count, generator=generator) < 0.5
+
+
+def flip_alternating(count: int, seed: int, epoch: int) -> Tensor:
+    """Which samples are mirrored in this epoch: a half drawn by seed in the even ones, the other half in the odd ones.
+
+    Two epochs in a row show every image both ways, where chance shows a half of them the same way twice (Jordan, *94% on
+    CIFAR-10 in 3.29 Seconds on a Single GPU*, 2024, Sec. 3.6).
+
+    Args:
+        count: number of samples of the split.
+        seed: at least 0.
+        epoch: from 0.
+
+    Returns:
+        bool [count], on the CPU.
+    """
+    first = flip_by_chance(count, torch.Generator().manual_seed(seed))
+    return ~first if epoch % 2 else first
+
+
+def flip(x: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirrors the chosen images left to right: x [B, C, H, W], mirrored bool [B] on any device."""
+    return torch.where(mirrored.to(x.device, non_blocking=True)[:, None, None, None], x.flip(-1), x)
 
 
 def cutout(x: Tensor, size: int, generator: torch.Generator) -> Tensor:

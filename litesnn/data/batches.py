@@ -9,7 +9,8 @@ from torch import Tensor
 
 from litesnn.checks import check_integer
 from litesnn.config import Recipe
-from litesnn.data.augment import cutout, random_crop, random_flip
+from litesnn.data.augment import cutout, flip, flip_alternating, flip_by_chance, random_crop
+from litesnn.data.augment_clips import add_noise, mask_span, warp_time
 from litesnn.data.dataset import Dataset, Split
 
 
@@ -30,6 +31,8 @@ def train_batches(
     *,
     use_cutout: bool,
     drop_last: bool,
+    seed: int = 0,
+    epoch: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One shuffled pass over ``split``.
 
@@ -37,26 +40,35 @@ def train_batches(
         dataset: gives the statistics.
         split: ``dataset.train`` or a part of it, on the data set's device.
         batch_size: samples per batch, at least 1.
-        recipe: ``crop_padding``, ``horizontal_flip`` and ``cutout`` say what is done to an image.
+        recipe: its data group says what is done to an image.
         generator: CPU generator; one draw for the order, then draws for each batch's augmentation.
         use_cutout: whether ``recipe.cutout`` applies (it does in retraining only).
         drop_last: leave out an incomplete last batch; a split smaller than one batch is given whole even so.
+        seed: which half of the images alternating flips mirror first.
+        epoch: from 0; says whose turn it is to be flipped.
 
     Yields:
-        x float32 [B, C, H, W] and y int64 [B]. Crop and flip act on raw pixels, so that the padding is black; cutout
-        acts after the normalisation, so that its square is the mean.
+        x float32 [B, C, H, W] and y int64 [B]. Crop and flip act on raw pixels, so that a border of zeros is black;
+        cutout acts after the normalisation, so that its square is the mean.
 
     Raises:
         InputError: ``batch_size`` is less than 1.
     """
     count = batch_count(len(split), batch_size, drop_last=drop_last)
     order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    alternating = recipe.horizontal_flip and recipe.flip_order == "alternating"
+    mirrored = flip_alternating(len(split), seed, epoch).to(order.device) if alternating else None
     for number in range(count):
         index = order[number * batch_size : (number + 1) * batch_size]
-        x = random_crop(split.inputs[index], recipe.crop_padding, generator)
+        x = random_crop(split.inputs[index], recipe.crop_padding, generator, recipe.crop_border)
         if recipe.horizontal_flip:
-            x = random_flip(x, generator)
+            x = flip(x, flip_by_chance(len(x), generator) if mirrored is None else mirrored[index])
         x = dataset.normalise(x)
+        if split.inputs.dtype == torch.float32:  # features of clips
+            x = warp_time(x, recipe.time_shift, recipe.time_stretch, generator)
+            x = add_noise(x, recipe.feature_noise, generator)
+            x = mask_span(x, 3, recipe.time_mask, generator)
+            x = mask_span(x, 2, recipe.feature_mask, generator)
         if use_cutout:
             x = cutout(x, recipe.cutout, generator)
         yield x, split.labels[index]

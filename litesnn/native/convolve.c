@@ -1,10 +1,11 @@
-/* A convolution of 3 x 3 weights, stride 1 or 2 and a border of zeros; alone, and together with the batch norm behind
+/* A convolution of 3 x 3 weights, any stride and a border of zeros; alone, and together with the batch norm behind
    it.
 
    The gradient between the two is made for a few images at a time and used while it is in the cache. */
 
 #include "convolutions.h"
 
+#define LARGEST (1L << 17) /* inputs of an image that stay in the second-level cache when they are laid out at once */
 #define SLICE (1L << 20) /* floats of a gradient that stay in the third-level cache */
 
 static inline long between(long low, long value, long high) { return value < low ? low : value > high ? high : value; }
@@ -18,6 +19,12 @@ static inline long weight_chunk(Shape s, long stride) {
     return PAIR * between(64, 24576 / (padded(s.inputs) + padded(s.outputs)) / stride, 256);
 }
 
+/* Whether direct.c does it: any stride above 2, and what it does faster than the others, which is as measured. */
+static inline int is_direct(Shape s, long stride) {
+    if (stride > 2) return 1;
+    return (s.height + 2) * (s.width + 2) * s.inputs <= LARGEST && s.inputs <= (stride == 1 ? 8 : 32 * PAIR);
+}
+
 static inline long of_threads(long planes, long wide, long others, long chunk, long threads) {
     return threads * (planes * plane_of(chunk, wide) + others * plane_of(chunk, BLOCK * LANES));
 }
@@ -25,6 +32,7 @@ static inline long of_threads(long planes, long wide, long others, long chunk, l
 /* Floats of scratch that convolve_forward needs. */
 long forward_scratch(long images, long height, long width, long inputs, long outputs, long stride, long threads) {
     Shape s = {images, height, width, inputs, outputs};
+    if (is_direct(s, stride)) return direct_forward_scratch(s, threads);
     long planes = planes_of(stride), points = points_of(stride);
     return planes * words(inputs) * padded(outputs) +
            of_threads(planes, padded(inputs) / PAIR, points, forward_chunk(s, stride), threads);
@@ -33,6 +41,7 @@ long forward_scratch(long images, long height, long width, long inputs, long out
 /* Floats of scratch that the backward passes need. */
 long backward_scratch(long images, long height, long width, long inputs, long outputs, long stride, long threads) {
     Shape s = {images, height, width, inputs, outputs};
+    if (is_direct(s, stride)) return direct_backward_scratch(s, stride, threads);
     long planes = planes_of(stride), points = points_of(stride), chunk = weight_chunk(s, stride);
     long weights = planes * words(outputs) * padded(inputs), sums = planes * inputs * padded(outputs);
     long image = ((height + stride - 1) / stride) * ((width + stride - 1) / stride) * outputs;
@@ -45,6 +54,10 @@ long backward_scratch(long images, long height, long width, long inputs, long ou
 void convolve_forward(long images, long height, long width, long inputs, long outputs, long stride, const float *x,
                       const float *w, float *y, float *scratch, long threads) {
     Shape s = {images, height, width, inputs, outputs};
+    if (is_direct(s, stride)) {
+        direct_forward(s, stride, x, w, y, scratch, threads);
+        return;
+    }
     float *rest = scratch + planes_of(stride) * words(inputs) * padded(outputs);
     if (stride == 1) {
         winograd_weights(inputs, outputs, w, 0, scratch, threads);
@@ -55,17 +68,14 @@ void convolve_forward(long images, long height, long width, long inputs, long ou
     }
 }
 
-/* What lies between the convolution and the gradients that arrive: a batch norm, or nothing. */
-typedef struct {
-    long rounds, targets, width;
-    const half *normal;
-    const float **grad_out, *by_grad, *by_normal, *add;
-} Norm;
-
 /* grad_x and grad_w, either of which may be NULL; x is of floats or, if narrow, of bytes. The gradient of the outputs is
    g or, where that is NULL, what norm makes of the gradients behind it. */
 static void backward(Shape all, long stride, int narrow, const void *x, const float *w, const float *g, const Norm *norm,
                      float *grad_x, float *grad_w, float *scratch, long threads) {
+    if (is_direct(all, stride)) {
+        direct_backward(all, stride, narrow, x, w, g, norm, grad_x, grad_w, scratch, threads);
+        return;
+    }
     long down = (all.height + stride - 1) / stride, across = (all.width + stride - 1) / stride, planes = planes_of(stride);
     long pixels = down * across, in_size = all.height * all.width * all.inputs, out_size = pixels * all.outputs;
     long slice = g ? all.images : between(1, SLICE / out_size, all.images);

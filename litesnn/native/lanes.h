@@ -38,12 +38,17 @@ static inline vec load(const float *from, long count) {
 }
 
 static inline vec load_bytes(const uint8_t *from, long count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__) /* compilers convert other than lane by lane only since recently */
+    __m128i few = count >= LANES ? _mm_loadu_si128((const __m128i *)from) : _mm_maskz_loadu_epi8((1u << count) - 1, from);
+    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(few));
+#else
     bytes value = {0};
     if (count >= LANES)
         value = *(const bytes *)from;
     else
         for (long i = 0; i < count; i++) value[i] = from[i];
     return __builtin_convertvector(value, vec);
+#endif
 }
 
 static inline void store(float *to, vec value, long count) {

@@ -161,7 +161,7 @@ def test_derived_network_equals_naive_execution(name: str, training: bool) -> No
     for run in (fused, NaiveNetwork(other, recipe, genotype)):
         output = run(x, recipe.timesteps, measure_rates=True)
         assert output.rates is not None
-        (cross_entropy_per_timestep(output.logits, labels).sum() + output.rates.square().sum()).backward()
+        (cross_entropy_per_timestep(output.logits, labels, recipe).sum() + output.rates.square().sum()).backward()
         outputs.append(output)
     torch.testing.assert_close(outputs[0].logits, outputs[1].logits, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(outputs[0].rates, outputs[1].rates, rtol=0, atol=1e-15)

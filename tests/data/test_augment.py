@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from litesnn.data.augment import cutout, random_crop, random_flip
+from litesnn.data.augment import cutout, flip, flip_alternating, flip_by_chance, random_crop
 
 
 def _batch(dtype: torch.dtype, batch: int = 33) -> torch.Tensor:
@@ -32,6 +32,17 @@ def test_each_crop_is_the_window_at_its_own_offset(dtype, padding):
         assert torch.equal(cropped[sample], expected)
 
 
+@pytest.mark.parametrize("padding", [1, 2, 4])  # the largest that an image 5 high reflects
+def test_a_reflecting_border_is_that_of_the_library(padding):
+    x = _batch(torch.float32)
+    tops, lefts = torch.randint(0, 2 * padding + 1, (2, len(x)), generator=_generator()).tolist()
+    padded = torch.nn.functional.pad(x, (padding,) * 4, mode="reflect")
+    cropped = random_crop(x, padding, _generator(), "reflect")
+    for sample in range(len(x)):
+        top, left = tops[sample], lefts[sample]
+        assert torch.equal(cropped[sample], padded[sample, :, top : top + 5, left : left + 6])
+
+
 def test_every_offset_of_a_crop_occurs_and_none_beyond():
     x = torch.zeros(400, 1, 5, 5)
     x[:, 0, 2, 2] = 1  # the one bright pixel moves by the offset
@@ -43,7 +54,7 @@ def test_every_offset_of_a_crop_occurs_and_none_beyond():
 def test_each_flip_is_the_mirror_image_or_the_image(dtype):
     x = _batch(dtype)
     drawn = torch.rand(len(x), generator=_generator()).tolist()
-    flipped = random_flip(x, _generator())
+    flipped = flip(x, flip_by_chance(len(x), _generator()))
     assert flipped.dtype == dtype
     for sample in range(len(x)):
         expected = [[row[::-1] for row in channel] for channel in x[sample].tolist()]
@@ -51,8 +62,16 @@ def test_each_flip_is_the_mirror_image_or_the_image(dtype):
 
 
 def test_about_half_of_the_images_are_flipped():
-    x = torch.tensor([0.0, 1.0]).expand(1000, 1, 1, 2)
-    assert 420 < random_flip(x, _generator())[:, 0, 0, 0].sum() < 580  # 5 standard deviations each way
+    assert 420 < flip_by_chance(1000, _generator()).sum() < 580  # 5 standard deviations each way
+
+
+def test_alternating_flips_show_every_image_both_ways_in_two_epochs():
+    epochs = [flip_alternating(1000, seed=3, epoch=epoch) for epoch in range(4)]
+    assert 420 < epochs[0].sum() < 580
+    assert (
+        torch.equal(epochs[1], ~epochs[0]) and torch.equal(epochs[2], epochs[0]) and torch.equal(epochs[3], epochs[1])
+    )
+    assert not torch.equal(epochs[0], flip_alternating(1000, seed=4, epoch=0))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 40])
@@ -89,6 +108,10 @@ def test_size_0_changes_and_draws_nothing(change):
 def test_the_argument_is_left_alone():
     x = _batch(torch.float32)
     before = x.clone()
-    for change in (random_flip, lambda x, g: random_crop(x, 2, g), lambda x, g: cutout(x, 3, g)):
+    for change in (
+        lambda x, g: flip(x, flip_by_chance(len(x), g)),
+        lambda x, g: random_crop(x, 2, g),
+        lambda x, g: cutout(x, 3, g),
+    ):
         assert not torch.equal(change(x, _generator()), before)
         assert torch.equal(x, before)

@@ -64,9 +64,17 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("split_seed", -1),
     ("split_seed", 0.5),
     ("crop_padding", -1),
+    ("crop_border", "black"),
+    ("flip_order", "always"),
     ("horizontal_flip", 1),
     ("horizontal_flip", "yes"),
     ("cutout", -1),
+    ("time_shift", -1),
+    ("time_shift", 2.5),
+    ("time_stretch", 1),
+    ("feature_noise", -0.1),
+    ("time_mask", "10"),
+    ("feature_mask", -3),
     ("widths", ()),
     ("widths", (1, 3)),
     ("widths", (2, 1)),
@@ -103,7 +111,19 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("v_threshold", 0),
     ("dspike_b", 0),
     ("dspike_b", float("inf")),
+    ("norm_weight", 0),
+    ("norm_weight", float("nan")),
+    ("mask_from", "chance"),
     ("precision", "fp16"),
+    ("schedule", "step"),
+    ("warmup_share", 1),
+    ("warmup_share", -0.1),
+    ("nesterov", 1),
+    ("norm_decay", "no"),
+    ("label_smoothing", 1),
+    ("label_smoothing", -0.1),
+    ("logit_scale", 0),
+    ("logit_scale", float("inf")),
     ("search_epochs", 0),
     ("search_batch", 0),
     ("weight_lr", 0),
@@ -124,6 +144,10 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("retrain_epochs", 0),
     ("retrain_batch", 2.5),
     ("retrain_lr", 0),
+    ("timestep_loss", 1.1),
+    ("timestep_loss", -1),
+    ("prune_ramp", 2),
+    ("prune_ramp", "all"),
     ("aux_cell", 9),  # of 8 cells
     ("aux_cell", -1),
     ("aux_weight", -0.4),
@@ -239,6 +263,33 @@ def test_settings_that_the_paper_leaves_open_are_as_decided() -> None:
     assert {name: getattr(recipe, name) for name in decided} == decided
 
 
+BEYOND_THE_PAPER: dict[str, Any] = {
+    "crop_border": "zeros",
+    "flip_order": "random",
+    "time_shift": 0,
+    "time_stretch": 0,
+    "feature_noise": 0,
+    "time_mask": 0,
+    "feature_mask": 0,
+    "norm_weight": 1,
+    "mask_from": "scores",
+    "schedule": "cosine",
+    "warmup_share": 0,
+    "nesterov": False,
+    "norm_decay": True,
+    "label_smoothing": 0,
+    "logit_scale": 1,
+    "timestep_loss": 0,
+    "prune_ramp": 0,
+}
+
+
+@pytest.mark.parametrize("preset", ["cifar10", "cifar100", "gsc"])
+def test_ingredients_beyond_the_paper_are_off_in_its_presets(preset: str) -> None:
+    recipe = Recipe.preset(preset)
+    assert {name: getattr(recipe, name) for name in BEYOND_THE_PAPER} == BEYOND_THE_PAPER
+
+
 def test_the_papers_points() -> None:
     # Sec. 4.1: (lambda1, lambda2, p) of the three scales on CIFAR and of GSC.
     expected = {"large": (0, 0, 50), "medium": (5e-10, 5e-14, 80), "small": (1e-9, 1e-13, 90), "gsc": (1e-9, 1e-13, 70)}
@@ -249,5 +300,5 @@ def test_the_papers_points() -> None:
 def test_every_field_has_a_group_and_a_help_text() -> None:
     # The command line derives its options from them.
     for recipe_field in Recipe.__dataclass_fields__.values():
-        assert recipe_field.metadata["group"] in ("data", "network", "search", "retrain")
+        assert recipe_field.metadata["group"] in ("data", "network", "training", "search", "retrain")
         assert recipe_field.metadata["help"]

@@ -22,6 +22,9 @@ SHAPES = [
     (2, 20, 50, 8, 6),
     (5, 48, 96, 12, 3),
     (1, 2, 70, 1, 13),
+    (4, 8, 8, 6, 6),
+    (3, 70, 18, 5, 7),
+    (3, 130, 40, 3, 2),
 ]
 
 
@@ -36,7 +39,7 @@ def operands(shape: tuple[int, int, int, int, int], kernel: int) -> tuple[Tensor
 
 @built
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_three_by_three(shape: tuple[int, int, int, int, int], stride: int, threads: int) -> None:
     """Against torch in double precision, which has another path altogether."""
@@ -52,7 +55,7 @@ def test_three_by_three(shape: tuple[int, int, int, int, int], stride: int, thre
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (5, 1), (3, 3)])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (5, 1), (5, 3)])
 def test_what_has_no_kernel_is_torchs(kernel: int, stride: int, dtype: torch.dtype) -> None:
     x, weight = (t.detach().to(dtype).requires_grad_() for t in operands((2, 3, 4, 7, 6), kernel))
     got, grads = gradients(lambda: convolve(x, weight, stride, spikes=True), [x, weight])
@@ -152,12 +155,13 @@ def test_a_channel_far_from_zero() -> None:
 
 
 @built
-def test_equal_calls_give_equal_bits_with_two_threads() -> None:
+@pytest.mark.parametrize("stride", [1, 2])
+def test_equal_calls_give_equal_bits_with_two_threads(stride: int) -> None:
     torch.set_num_threads(2)
     norm, weight = block(2, 4, 12, 24, 3)
     x, shares = spikes(12, 24, 16, 16), torch.rand(8, 1, requires_grad=True)
     leaves = [x, weight, shares]
-    first, *others = (gradients(lambda: convolve_and_spread(x, weight, 1, norm, shares), leaves) for _ in range(5))
+    first, *others = (gradients(lambda: convolve_and_spread(x, weight, stride, norm, shares), leaves) for _ in range(5))
     assert all(torch.equal(a, b) for other in others for a, b in zip(sum(first, []), sum(other, []), strict=True))
 
 

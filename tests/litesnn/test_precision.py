@@ -31,7 +31,7 @@ def off(got: Tensor, expected: Tensor) -> float:
 
 @built
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_three_by_three_in_16_bits(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int, int, int], stride: int, threads: int
@@ -48,10 +48,10 @@ def test_three_by_three_in_16_bits(
 
     values, grads = run()
     exact = [x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()]
-    for expected in (
-        gradients(lambda: F.conv2d(*exact, stride=stride, padding=1), exact),
-        plainly(monkeypatch, run),
-    ):
+    others: list[object] = [gradients(lambda: F.conv2d(*exact, stride=stride, padding=1), exact)]
+    if stride < 3:  # beyond, torch's leaves inputs that no output reads without a value at some of these sizes
+        others.append(plainly(monkeypatch, run))
+    for expected in others:
         assert isinstance(expected, tuple)
         for one, other in zip([*values, *grads], sum(expected, []), strict=True):
             assert off(one, other) <= ROUNDED

@@ -16,7 +16,8 @@ from litesnn.genotype import Genotype
 from litesnn.joint_search import Search, search
 from litesnn.objective import DivergedError
 from litesnn.retraining import Retrain, retrain
-from litesnn.run import EpochRecord, Run, cosine, scores_and_weights
+from litesnn.run import EpochRecord, Run
+from litesnn.training import scores_and_weights
 
 CPU = torch.device("cpu")
 POINT = SearchPoint(lambda1=1e-5, lambda2=1e-8, p=50)
@@ -245,11 +246,6 @@ def test_progress_is_told_batch_by_batch(build: Build) -> None:
     calls: list[tuple[int, ...]] = []
     build().run_epoch(lambda *numbers: calls.append(numbers))
     assert [call[-2:] for call in calls] == [(1, 3), (2, 3), (3, 3)]  # 24 samples in batches of 8
-
-
-def test_cosine_schedule() -> None:
-    assert [cosine(0.025, 0.001, x) for x in (0, 0.5, 1)] == pytest.approx([0.025, 0.013, 0.001])
-    assert cosine(1, 0, 0.25) == pytest.approx((1 + math.sqrt(0.5)) / 2)
 
 
 def test_the_learning_rate_follows_the_cosine_batch_by_batch(build: Build) -> None:

@@ -1,0 +1,4 @@
+/* direct.c with products of 16-bit numbers. */
+
+#define BF16
+#include "direct.c"
