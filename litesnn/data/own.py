@@ -10,7 +10,7 @@ from litesnn.config import Recipe
 from litesnn.data.features import FEATURE_SHAPE
 from litesnn.data.listing import list_folder
 
-_WITHOUT_PICTURES = {"crop_padding": 0, "horizontal_flip": False, "cutout": 0}  # a flipped word is none
+_OF_PICTURES = {"crop_padding": 0, "horizontal_flip": False, "cutout": 0}  # off for clips: a flipped word is none
 
 
 def fields_of_folder(path: str, before: Recipe, given: Mapping[str, Any], skip_damaged: bool) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def fields_of_folder(path: str, before: Recipe, given: Mapping[str, Any], skip_d
     listing = list_folder(path, skip_damaged)
     fields: dict[str, Any] = {"classes": len(listing.classes)}
     if listing.clips:
-        fields |= {"input_shape": FEATURE_SHAPE, **_WITHOUT_PICTURES}
+        fields |= {"input_shape": FEATURE_SHAPE, **_OF_PICTURES}
     elif before.input_shape == FEATURE_SHAPE and "input_shape" not in given:
         raise InputError(
             f"image-size: expected the size that images get, since the recipe is one for speech, got none "
