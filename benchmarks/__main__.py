@@ -4,6 +4,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from litesnn.streams import accept_all_text
+
 _PARTS = set(
     "__init__ __main__ clock jelly layers machine naive pictures plots record repeats sides stopping_rules targets torch_snn work".split()
 )
@@ -24,6 +26,7 @@ def modules() -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark that the first argument names with the rest, or lists all with their first lines."""
+    accept_all_text()
     names = modules()
     if arguments and arguments[0] in names:
         return int(import_module(names[arguments[0]]).main(arguments[1:]) or 0)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from litesnn.objective import DivergedError
     from litesnn.retraining import retrain
 
+__version__ = "0.1.0"
+
 __all__ = ["DivergedError", "Genotype", "InputError", "Recipe", "SearchPoint", "retrain", "search"]
 
 # Loaded on first use: what only reads results or checks options need not wait for torch.

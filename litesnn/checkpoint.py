@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from litesnn.checks import InputError
+from litesnn.config import Recipe
 from litesnn.files import write_bytes
 
 FORMAT = 1
@@ -61,6 +62,8 @@ def _check_sums(content: io.BytesIO) -> None:
 def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuses a checkpoint of another run and names the first value that differs.
 
+    A field that the recipe did not have yet when the checkpoint was written had its default then.
+
     Args:
         found: the identity stored in the checkpoint: nested mappings of plain values.
         wanted: the identity of this run.
@@ -68,6 +71,6 @@ def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key in wanted:
         here, there = wanted[key], found.get(key)
         if isinstance(here, Mapping) and isinstance(there, Mapping):
-            check_identity(there, here)
+            check_identity({**Recipe().to_dict(), **there} if key == "recipe" else there, here)
         elif here != there:
             raise InputError(f"checkpoint: expected one with {key} = {here!r}, got one with {key} = {there!r}")

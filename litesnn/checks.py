@@ -5,11 +5,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from litesnn.nearest import hint
+
 LARGEST_SEED = 2**32 - 1
 
 
 class InputError(ValueError):
     """Bad input from outside: its text is one line fit to be shown to the user as it stands."""
+
+
+class UnreadableError(InputError):
+    """One of the user's files whose content cannot be used; a data set can do without it."""
 
 
 def fail(field: str, expected: str, got: Any) -> InputError:
@@ -53,7 +59,7 @@ def check_number(
         finite = False
     if not finite or not (minimum <= value <= maximum and above < value < below):
         raise fail(field, expected, value)
-    return float(value)
+    return float(value) + 0.0  # -0.0 becomes 0.0: they are one value, and must not get two names
 
 
 def check_integer(field: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
@@ -69,7 +75,8 @@ def check_integer(field: str, value: Any, *, minimum: int, maximum: int | None =
 def check_choice(field: str, value: Any, choices: Collection[Any]) -> Any:
     """Returns ``value``, which must be one of ``choices``."""
     if value not in choices:
-        raise fail(field, "one of " + ", ".join(map(str, choices)), value)
+        text = f"{field}: expected one of {', '.join(map(str, choices))}, got {value!r}"
+        raise InputError(text + hint(value, choices))
     return value
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from litesnn import __version__
 from litesnn.options import OneLineParser, add_point_options, add_recipe_options, exit_code
+from litesnn.streams import accept_all_text
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the ``litesnn`` command; reads the command line if None and returns the exit code."""
+    accept_all_text()
     args = _parser().parse_args(arguments)
     return exit_code(lambda: _run(args), "litesnn")
 
@@ -33,6 +36,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="litesnn", description="Search, retrain and inspect one small spiking network.")
+    parser.add_argument("--version", action="version", version=f"litesnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="search | retrain | evaluate | describe | export | run")
 
     one = commands.add_parser("search", help="search a network for one point (λ1, λ2, p)")
@@ -72,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("run", help="classify one file with a packed model, in integer additions, and count them")
     one.add_argument("model", type=Path, help="model.lsnn, from litesnn export")
-    one.add_argument("input", help="an image, or a WAV or FLAC clip of 16 kHz")
+    one.add_argument("input", help="an image, or a clip, of any size")
     one.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
     one.set_defaults(command="run")
     return parser
@@ -90,6 +94,7 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--data-root", help="where data sets lie (default: ~/.cache/litesnn)")
     parser.add_argument("--download", action="store_true", help="download a missing data set")
+    parser.add_argument("--skip-damaged", action="store_true", help="leave out own files that cannot be read")
 
 
 if __name__ == "__main__":

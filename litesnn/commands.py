@@ -210,4 +210,6 @@ def _load(args: argparse.Namespace, recipe: Recipe, *, searching: bool) -> Datas
             device=args.device,
             searching=searching,
             progress=progress,
+            skip_damaged=args.skip_damaged,
+            say=print,
         )

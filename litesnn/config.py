@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
+from litesnn.nearest import hint
 
 KNOWN_BIT_WIDTHS = (1, 2, 3, 4)
 DATASETS = ("digits", "cifar10", "cifar100", "speech_commands")
@@ -70,7 +71,13 @@ class Recipe:
     classes: int = _setting(10, "data", "number of classes")
     search_classes: int = _setting(0, "data", "number of classes of the search data set; 0: the same")
     val_fraction: float = _setting(0.1, "data", "share of the training data held out for validation")
-    split_seed: int = _setting(0, "data", "seed of the validation split")
+    test_fraction: float = _setting(
+        0.2, "data", "share of own data held out for the test where they have no test folder"
+    )
+    split_seed: int = _setting(0, "data", "seed of the splits")
+    resize: Literal["crop", "none"] = _setting(
+        "crop", "data", "own images of another size: shorter side to size and the middle, or refused"
+    )
     crop_padding: int = _setting(4, "data", "random crop after padding by this many pixels; 0: no crop")
     crop_border: Literal["zeros", "reflect"] = _setting("zeros", "data", "what the padding before the crop holds")
     horizontal_flip: bool = _setting(True, "data", "flip images left to right")
@@ -198,13 +205,16 @@ class Recipe:
                 value in DATASETS or (value.startswith("folder:") and value != "folder:")
             )
             if not known and not (name == "search_dataset" and value == ""):
-                raise fail(name, "one of " + ", ".join(DATASETS) + " or folder:PATH", value)
+                known_ones = f"one of {', '.join(DATASETS)} or folder:PATH"
+                raise InputError(f"{name}: expected {known_ones}, got {value!r}{hint(value, DATASETS)}")
         self._set("input_shape", check_integers("input_shape", self.input_shape, minimum=1, length=3))
         check_integer("classes", self.classes, minimum=2)
         check_integer("search_classes", self.search_classes, minimum=0)
         if self.search_classes == 1:
             raise fail("search_classes", "0 or at least 2", self.search_classes)
-        self._set("val_fraction", check_number("val_fraction", self.val_fraction, above=0, below=1))
+        for name in ("val_fraction", "test_fraction"):
+            self._set(name, check_number(name, getattr(self, name), above=0, below=1))
+        check_choice("resize", self.resize, ("crop", "none"))
         for name in ("split_seed", "crop_padding", "cutout"):
             check_integer(name, getattr(self, name), minimum=0)
         check_integer("crop_padding", self.crop_padding, minimum=0, maximum=max(self.input_shape[1:]))

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 import typing
 from collections.abc import Callable
@@ -9,8 +11,10 @@ from typing import Any, Literal, NoReturn
 
 from litesnn.checks import InputError, fail, user_path
 from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
+from litesnn.nearest import hint
 from litesnn.presets import PRESETS
 
+LARGEST_SIDE = 4096
 _GROUP_TITLES = {
     "data": "data (recipe)",
     "network": "network (recipe)",
@@ -24,8 +28,27 @@ class OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage text, and exits with code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program."""
+        """Ends the program, with a guess at what an unknown command was to be."""
+        unknown = re.search(r"invalid choice: '(.*?)'", message)
+        if unknown:
+            message += hint(unknown[1], self._commands())
         self.exit(2, f"{self.prog}: {message}\n")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, with a guess at what an unknown option or command was to be."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            words = sys.argv[1:] if args is None else args
+            commands = self._commands()
+            parser = next((commands[word] for word in words if word in commands), self)
+            known = [*parser._option_string_actions, *commands]
+            parser.error(f"unrecognized arguments: {' '.join(rest)}{hint(rest[0].partition('=')[0], known)}")
+        return found
+
+    def _commands(self) -> dict[str, argparse.ArgumentParser]:
+        """The commands below this parser by name."""
+        chosen = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return dict(chosen[0]) if chosen else {}
 
 
 def option_name(field: str) -> str:
@@ -38,6 +61,9 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(PRESETS)
     parser.add_argument(
         "--preset", default="digits", help=f"{names}: the values that recipe options not given have (default: digits)"
+    )
+    parser.add_argument(
+        "--image-size", metavar="N|HxW", help="height and width that own images get, such as 64 or 48x64 (the preset's)"
     )
     add_options(parser, Recipe, _GROUP_TITLES)
 
@@ -96,16 +122,54 @@ def given_options(args: argparse.Namespace, kind: type, dashed: bool = False) ->
 def recipe_from(args: argparse.Namespace, base: dict[str, Any] | None = None) -> Recipe:
     """The recipe that the options describe: those given replace values of the preset, or of ``base`` if there is one.
 
+    Where a folder of own data is named, it is looked at: its classes are counted unless their number is given.
+
     Raises:
-        InputError: unknown preset, or a value that is no number or outside its range.
+        InputError: unknown preset, a value that is no number or outside its range, or an unfit folder.
     """
     overrides = given_options(args, Recipe)
+    before = Recipe.preset(args.preset) if base is None else Recipe.from_dict(base)
+    size = getattr(args, "image_size", None)
+    if size is not None:
+        if "input_shape" in overrides:
+            raise fail("image-size", "it or --input-shape, not both", size)
+        overrides["input_shape"] = (before.input_shape[0], *_read_size(size))
+    folders = {}
     for name in ("dataset", "search_dataset"):
         given = overrides.get(name, "")
         if given.startswith("folder:") and given != "folder:":
             # Absolute, since recipes are kept in files that are read from other folders.
-            overrides[name] = f"folder:{user_path(name, given.removeprefix('folder:')).absolute()}"
-    return Recipe.preset(args.preset, **overrides) if base is None else Recipe.from_dict({**base, **overrides})
+            folders[name] = str(user_path(name, given.removeprefix("folder:")).absolute())
+            overrides[name] = f"folder:{folders[name]}"
+    if folders:
+        overrides |= _fields_of_folders(folders, before, overrides, bool(getattr(args, "skip_damaged", False)))
+    return Recipe.from_dict({**before.to_dict(), **overrides})
+
+
+def _fields_of_folders(
+    folders: dict[str, str], before: Recipe, given: dict[str, Any], skip_damaged: bool
+) -> dict[str, Any]:
+    """Fields of the recipe that follow from folders and are not given."""
+    from litesnn.data.own import fields_of_folder  # needs torch, which those who name a folder need in any case
+
+    found: dict[str, Any] = {}
+    if "dataset" in folders:
+        found = fields_of_folder(folders["dataset"], before, given, skip_damaged)
+        if "search_dataset" not in given:  # what the preset searches on has nothing to do with it
+            found |= {"search_dataset": "", "search_classes": 0}
+    if "search_dataset" in folders:
+        counted = fields_of_folder(folders["search_dataset"], before, given, skip_damaged)
+        if "search_classes" not in given and "classes" in counted:
+            found["search_classes"] = counted["classes"]
+    return found
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    """``64`` or ``48x64`` as height and width."""
+    parts = text.lower().split("x")
+    if not 1 <= len(parts) <= 2 or not all(part.isdecimal() and 0 < int(part) <= LARGEST_SIDE for part in parts):
+        raise fail("image-size", f"N or HEIGHTxWIDTH, such as 64 or 48x64, at most {LARGEST_SIDE}", text)
+    return int(parts[0]), int(parts[-1])
 
 
 def add_point_options(parser: argparse.ArgumentParser) -> None:
@@ -172,9 +236,17 @@ def _known_reason(error: BaseException) -> str | None:
 
 
 def exit_code(main: Callable[[], None], program: str) -> int:
-    """Runs a command: bad input becomes one line and code 2, divergence or lack of memory code 1, Ctrl-C code 130."""
+    """Runs a command.
+
+    Bad input becomes one line and code 2, divergence or lack of memory code 1, Ctrl-C code 130, a reader that has seen
+    enough, such as ``head``, code 141.
+    """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 141
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

@@ -144,7 +144,7 @@ def test_faulty_folder_is_named(fault: str, home: Path, capsys: pytest.CaptureFi
     else:
         picture(root / "train" / "a" / "1.png", (9, 8))
         expected = str(root / "train" / "a" / "1.png")
-    code = exit_code_of(pareto.main, ["--dataset", f"folder:{root}", "--classes", "2"])
+    code = exit_code_of(pareto.main, ["--dataset", f"folder:{root}", "--resize", "none"])
     check_refused(code, capsys.readouterr().err, expected, home)
 
 

@@ -42,6 +42,14 @@ def test_only_what_talks_to_ray_imports_it() -> None:
             assert "ray" not in imported(path), path
 
 
+def test_reading_a_front_waits_for_nothing_large() -> None:
+    """``status`` and ``pick`` answer at once."""
+    large = "('ray', 'torch', 'matplotlib', 'plotly', 'optuna', 'scipy')"
+    code = f"import sys, tune.pareto, tune.reading; print([m for m in {large} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("module", WITHOUT_RAY_OR_TORCH)
 def test_building_fronts_loads_neither_ray_nor_torch(module: str) -> None:
     code = f"import sys, tune.{module}; print([m for m in ('ray', 'torch') if m in sys.modules])"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from litesnn.checks import InputError, fail
 from tune.settings import Settings
 
+_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 _SECONDS_TO_LOOK = 60  # for a task on another host; a busy one starts its first worker process in a few
 
 
@@ -23,13 +25,14 @@ def connect(address: str) -> None:
     """Joins a cluster; ``auto`` is that of the job or machine, or a local one where there is none.
 
     Raises:
-        InputError: no cluster at the address.
+        InputError: no cluster at the address, or no room for the names of a local one's sockets.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     # A trial's error is shown as one line; its traceback lies in the run's folder.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     found = _cluster_here() if address == "auto" else address
     if found is None or found == "local":
+        _check_temporary_folder()
         _bind_to_loopback()
         _close_token()
         ray.init(address="local", include_dashboard=False, **options)
@@ -74,6 +77,19 @@ def _nobody_at(address: str) -> Exception | None:
     except (OSError, OverflowError, ValueError) as error:
         return error
     return None
+
+
+def _check_temporary_folder() -> None:
+    """Refuses a folder below which the sockets of Ray would have longer paths than the system allows."""
+    folder = ray._common.utils.get_default_system_temp_dir()
+    most = _SOCKET_PATH_BYTES - len(f"/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store")
+    length = len(os.fsencode(folder))
+    if length > most:
+        variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "TMPDIR")
+        raise InputError(
+            f"{variable}: expected a folder whose path has at most {most} bytes, as Ray keeps its sockets below it, "
+            f"got {length} in {folder}; RAY_TMPDIR=/tmp moves these alone"
+        )
 
 
 def _bind_to_loopback() -> None:

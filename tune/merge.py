@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from litesnn.checks import InputError
+from litesnn.config import Recipe
 from tune.store import COLUMNS, Experiment
 
-COMPARABLE = ("dataset", "classes", "val_fraction", "split_seed")
+COMPARABLE = ("dataset", "classes", "val_fraction", "test_fraction", "split_seed")
 """Fields of the recipe that must agree: otherwise accuracies are those of different questions."""
 
 
@@ -70,7 +71,9 @@ def names(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def _differences(experiments: Sequence[Experiment], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    recipes = {label: experiment.recipe() for label, experiment in zip(labels, experiments, strict=True)}
+    # A field that was added later had its default before.
+    later = Recipe().to_dict()
+    recipes = {label: later | experiment.recipe() for label, experiment in zip(labels, experiments, strict=True)}
     fields = list(dict.fromkeys(field for recipe in recipes.values() for field in recipe))
     values = {field: {label: recipe.get(field) for label, recipe in recipes.items()} for field in fields}
     return {field: of for field, of in values.items() if any(v != of[labels[0]] for v in of.values())}

@@ -7,8 +7,10 @@ import os
 import sys
 from typing import Any
 
+from litesnn import __version__
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
+from litesnn.streams import accept_all_text
 from tune.settings import GROUPS, Settings
 
 _COMMANDS = {
@@ -33,6 +35,7 @@ _EXAMPLES = """examples:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; reads the command line if ``arguments`` is None and returns the exit code."""
+    accept_all_text()
     args = _parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
     return exit_code(lambda: _dispatch(args), "pareto.py")
 
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    run.add_argument("--version", action="version", version=f"litesnn {__version__}")
     add_options(run, Settings, GROUPS)
     add_recipe_options(run)
 

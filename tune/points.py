@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from litesnn.checks import InputError, check_integer, fail, user_path
 from litesnn.config import PAPER_POINTS, SearchPoint
+from tune.points_table import read_points
 
 # The paper varies λ1 and λ2 of its small CIFAR network (Sec. 4.3, Fig. 3): three settings are named in the text, in this
 # order; the second is ``small`` itself.
@@ -106,49 +105,6 @@ def parse_points(text: str) -> list[SearchPoint]:
     if not points:
         raise fail("points", "at least one point", text)
     return points
-
-
-def read_points(path: Path) -> list[SearchPoint]:
-    """Points of a CSV file whose header names lambda1, lambda2 and p, in any order and among other columns.
-
-    A ``trials.csv`` or ``front.csv`` of this program can be given back: the rows of one point with several seeds are
-    one point, and a row that has none of the three values (a damaged trial) is left out.
-
-    Raises:
-        InputError: not such a file; a bad value is named with its line.
-    """
-    names = ("lambda1", "lambda2", "p")
-    expected = "a CSV file with the columns lambda1, lambda2 and p"
-    points: dict[SearchPoint, None] = {}
-    if not path.is_file():
-        raise fail("points", "a CSV file that exists", str(path))
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            header = [(name or "").strip() for name in rows.fieldnames or ()]
-            rows.fieldnames = header
-            if any(header.count(name) != 1 for name in names):
-                raise fail("points", expected, f"{path} with {', '.join(header) or 'no header'}")
-            for row in rows:
-                given = [row[name] for name in names]
-                if any(value and value.strip() for value in given):
-                    points[_point_of_row(given, f"points: {path}, line {rows.line_num}")] = None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise fail("points", expected, f"{path} ({error})") from None
-    if not points:
-        raise fail("points", "at least one point", str(path))
-    return list(points)
-
-
-def _point_of_row(given: Sequence[str | None], place: str) -> SearchPoint:
-    try:
-        lambda1, lambda2, p = (float(value or "") for value in given)
-    except ValueError:
-        raise InputError(f"{place}: expected three numbers lambda1, lambda2, p, got {given!r}") from None
-    try:
-        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from None
 
 
 def _parse_point(part: str) -> SearchPoint:

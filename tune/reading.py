@@ -10,18 +10,20 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from litesnn.checks import check_choice, fail
+from litesnn.checks import InputError, check_choice, fail
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
+from litesnn.nearest import hint
 from tune.amounts import parse_count, parse_percent, parse_size
 from tune.compare import Comparison, compare
 from tune.front import front
 from tune.merge import merge as merged_table
 from tune.merge import names, recipe_differences
 from tune.pick import pick as pick_network
-from tune.places import Place, check_place, place, read_bytes
+from tune.places import Place, check_place, folder_names, place, read_bytes
 from tune.reference import reference_in
 from tune.report import front_table, read_genotypes, write_report
+from tune.rows import DamagedError
 from tune.settings import COMPARED
 from tune.store import FINISHED, STOPPED, UNFINISHED, Experiment
 from tune.summary import summarise
@@ -145,7 +147,13 @@ def _existing(storage: str, name: str, field: str = "name") -> Experiment:
     experiment = Experiment(_place_of(storage, name, field))
     if not isinstance(experiment.path, Path):
         check_place("storage", experiment.path)
-    experiment.recipe()
+    try:
+        experiment.recipe()
+    except DamagedError:
+        raise
+    except InputError as error:
+        known = [] if "/" in name else folder_names(place("storage", storage))
+        raise InputError(f"{error}{hint(name, known)}") from None
     return experiment
 
 
@@ -157,5 +165,8 @@ def _place_of(storage: str, name: str, field: str) -> Place:
 
 
 def make_console() -> Console:
-    """As wide as the terminal; of a fixed width where the output goes elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    """As wide as the terminal; of a fixed width where the output goes elsewhere.
+
+    What is printed has names and paths in it, in which ``[x]`` and ``:x:`` stand for themselves.
+    """
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, markup=False, emoji=False)

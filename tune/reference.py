@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import torch
-
 from litesnn.config import Recipe
-from litesnn.cost import derived_cost
 from litesnn.genotype import PRIMITIVES, Genotype, cell_edges
 from litesnn.layout import ConvShape, conv_shapes
 from tune.front import Reference, worst
@@ -23,6 +20,10 @@ def reference_of(recipe: Recipe) -> Reference:
     p = 0, T is the recipe's largest, and every neuron fires at every timestep. The inputs that are largest in weights
     need not be largest in operations, so each bound has a network of its own.
     """
+    import torch  # experiments that have their reference written down are read without it
+
+    from litesnn.cost import derived_cost
+
     rates = torch.ones(1 + recipe.cells * recipe.nodes, recipe.timesteps)
     in_weights = _largest(recipe, lambda layer: layer.weights)
     in_operations = _largest(recipe, lambda layer: layer.weights * layer.positions)

@@ -18,9 +18,7 @@ from litesnn.genotype import Genotype
 from tune.amounts import BITS_PER_MB, count_unit, digits, size_unit
 from tune.compare import Comparison
 from tune.front import ACCURACY, BIT_SYNOPS, DENSE, FILE, SIZE, Reference, front
-from tune.page import render_page
 from tune.places import Place, read_files, write_bytes
-from tune.plot import draw_fronts
 from tune.rows import NUMBERS
 from tune.store import Experiment
 from tune.summary import Summary, summarise
@@ -58,6 +56,9 @@ def write_report(
     Raises:
         InputError: the place cannot be written.
     """
+    from tune.page import render_page  # plotly and matplotlib, which whoever only prints a front need not wait for
+    from tune.plot import draw_fronts
+
     trials = complete(trials)
     chosen = front(trials.assign(row=range(len(trials))))
     if genotypes is None:

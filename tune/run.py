@@ -13,6 +13,7 @@ from tune.cluster import check_shared, connect, slots
 from tune.lambda_range import measure
 from tune.launch import Launch
 from tune.loggers import check_loggers
+from tune.next_steps import next_steps
 from tune.places import place
 from tune.points import default_points, parse_points, trials
 from tune.reading import make_console, show_and_write
@@ -38,8 +39,13 @@ def run(args: argparse.Namespace) -> None:
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
     design = Design(settings, args.preset)
     experiment.check(recipe.to_dict())
+    found: list[str] = []
     with reading_bar() as progress:
-        data = load_arrays(recipe, settings.data_root or None, settings.download, progress)
+        data = load_arrays(
+            recipe, settings.data_root or None, settings.download, progress, settings.skip_damaged, found.append
+        )
+    for text in found:
+        console.print(text, highlight=False, soft_wrap=True)
     measured = experiment.measured()
     if design.measures and measured is None:
         measured = measure(recipe, from_arrays(data["search"]), seed=settings.seed)
@@ -79,6 +85,9 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
         complete = launch.run(todo) if todo else True
     show_and_write(experiment, console, settings.compare or None)
+    console.print("next:")
+    for command in next_steps(experiment, settings.storage, experiment.table()):
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
     if complete:
         return
     if settings.time_budget_s is not None and time.monotonic() - started >= settings.time_budget_s:

@@ -51,6 +51,7 @@ class Settings:
     seeds: int = _setting(1, "experiment", "repeat every point with so many seeds", "N")
     data_root: str = _setting("", "experiment", "where data sets lie (default: ~/.cache/litesnn)", "FOLDER")
     download: bool = _setting(False, "experiment", "download a missing data set")
+    skip_damaged: bool = _setting(False, "experiment", "leave out own files that cannot be read, and list them")
     compare: str = _setting(
         "", "experiment", "paper: show the published networks of the data set beside the front", "SOURCE"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,18 +39,33 @@ def from_arrays(arrays: Arrays) -> Dataset:
 
 
 def load_arrays(
-    recipe: Recipe, data_root: str | None, download: bool, progress: Progress | None = None
+    recipe: Recipe,
+    data_root: str | None,
+    download: bool,
+    progress: Progress | None = None,
+    skip_damaged: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Arrays]:
     """The data sets of both phases, ``{"search": …, "retrain": …}``; one object where they are the same.
+
+    Arguments as of ``litesnn.data.load``.
 
     Raises:
         InputError: missing, damaged or unfitting data.
     """
-    retrain = to_arrays(load(recipe, data_root=data_root, download=download, progress=progress))
+
+    def loaded(searching: bool) -> Arrays:
+        dataset = load(
+            recipe,
+            data_root=data_root,
+            download=download,
+            searching=searching,
+            progress=progress,
+            skip_damaged=skip_damaged,
+            say=say,
+        )
+        return to_arrays(dataset)
+
+    retrain = loaded(False)
     same = (recipe.searched_dataset, recipe.searched_classes) == (recipe.dataset, recipe.classes)
-    if same:
-        return {"search": retrain, "retrain": retrain}
-    return {
-        "search": to_arrays(load(recipe, data_root=data_root, download=download, searching=True, progress=progress)),
-        "retrain": retrain,
-    }
+    return {"search": retrain if same else loaded(True), "retrain": retrain}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -49,6 +50,8 @@ def load(
     device: torch.device | str = "cpu",
     searching: bool = False,
     progress: Progress | None = None,
+    skip_damaged: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Dataset:
     """Loads the recipe's data set into memory and moves it to ``device`` once.
 
@@ -59,6 +62,8 @@ def load(
         device: where all tensors end up.
         searching: load the data set of the search where the recipe names another one for it.
         progress: called with (files done, files in all) while files are decoded.
+        skip_damaged: leave out own files that cannot be read instead of refusing them.
+        say: told what was found in a folder of own files, a sentence each.
 
     Returns:
         The data set; its input shape and number of classes are those of the recipe.
@@ -74,7 +79,8 @@ def load(
         raise fail("data-root", "an existing folder", data_root)
 
     if name.startswith("folder:"):
-        return load_folder(name.removeprefix("folder:"), recipe, classes, progress).to(device)
+        path = name.removeprefix("folder:")
+        return load_folder(path, recipe, classes, progress, skip_damaged=skip_damaged, say=say).to(device)
     shape, count = _PUBLIC[check_choice("dataset", name, DATASETS)]
     if recipe.input_shape != shape:
         raise fail("input_shape", f"{shape} for {name}", recipe.input_shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 from litesnn.checks import check_integer, check_number
 
 
-def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def stratified_split(labels: Tensor, fraction: float, seed: int, field: str = "val_fraction") -> tuple[Tensor, Tensor]:
     """Holds out the same share of every class.
 
     A class of n samples gives ``fraction * n`` of them, rounded half up, but at least 1 and at most n - 1; a class
@@ -21,6 +21,7 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         labels: int64 [n], on any device.
         fraction: share to hold out, 0 < fraction < 1.
         seed: at least 0; the same labels, fraction and seed give the same split.
+        field: what a complaint about ``fraction`` names.
 
     Returns:
         Indices of the training part and of the held-out part, int64 on the CPU, each in rising order; together they
@@ -29,7 +30,7 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     Raises:
         InputError: ``fraction`` or ``seed`` is out of range.
     """
-    check_number("val_fraction", fraction, above=0, below=1)
+    check_number(field, fraction, above=0, below=1)
     kept, held = [], []
     for members in _shuffled_classes(labels, seed):
         count = 0

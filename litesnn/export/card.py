@@ -106,8 +106,11 @@ def _data_text(recipe: Recipe) -> str:
 
 
 def _scale_of_inputs(recipe: Recipe) -> str:
-    clips = recipe.input_shape == (1, 40, 98)
-    return ", after MFCC features (40 coefficients, 98 frames)" if clips else ", after pixels were brought to 0 … 1"
+    if recipe.input_shape == (1, 40, 98):
+        return ", after one channel of 1 s at 16 kHz became MFCC features (40 coefficients, 98 frames)"
+    if recipe.dataset.startswith("folder:") and recipe.resize == "crop":
+        return ", after the shorter side was brought to size, the middle cut out and pixels brought to 0 … 1"
+    return ", after pixels were brought to 0 … 1"
 
 
 def _training_text(recipe: Recipe | None) -> str:

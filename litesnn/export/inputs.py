@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from litesnn.checks import InputError, fail
+from litesnn.checks import fail
 from litesnn.export.packed import Packed
+from litesnn.pixels import read_pixels
 
-CLIPS = (".wav", ".flac")
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+CLIPS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def read_input(path: Path, packed: Packed) -> NDArray[np.float32]:
     """Reads one image or clip as the network was trained on.
 
     Args:
-        path: an image of the network's height and width, or a WAV or FLAC clip of 16 kHz.
-        packed: gives shape and statistics.
+        path: an image, brought to the network's size as its recipe says; or a WAV, FLAC, Ogg or MP3 clip.
+        packed: gives shape, ``resize`` and statistics.
 
     Returns:
         float32 ``[C, H, W]``, the same numbers as ``Dataset.normalise`` gives.
@@ -31,7 +31,7 @@ def read_input(path: Path, packed: Packed) -> NDArray[np.float32]:
     if path.suffix.lower() in CLIPS:
         values = _features(path, shape)
     else:
-        values = _pixels(path, shape).astype(np.float32) / np.float32(255)
+        values = _pixels(path, shape, packed.recipe.resize).astype(np.float32) / np.float32(255)
     normalised: NDArray[np.float32] = (values - packed.mean) / packed.std
     return normalised
 
@@ -45,26 +45,11 @@ def _features(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return features
 
 
-def _pixels(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """uint8 ``[C, H, W]``; transparency is dropped, nothing is resized: as ``litesnn.data.images`` reads them."""
-    from PIL import Image
-
-    channels, height, width = shape
-    if channels not in (1, 3):
-        raise fail("input", f"{channels} channels for this network, which no image has", str(path))
-    try:
-        with Image.open(path) as image:
-            if image.size != (width, height):  # known from the header, before anything is decoded
-                raise InputError(f"input: expected {_words(shape)}, got {image.height} x {image.width} in {path}")
-            if image.mode not in _MODES:
-                raise fail("input", "an image of 8 bits per channel", image.mode)
-            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"), np.uint8)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's readers let all kinds of errors through when a file is damaged
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"input: expected a readable image, got {path} ({reason})") from None
-    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+def _pixels(path: Path, shape: tuple[int, ...], resize: str) -> NDArray[np.uint8]:
+    """uint8 ``[C, H, W]``."""
+    if shape[0] not in (1, 3):
+        raise fail("input", f"{shape[0]} channels for this network, which no image has", str(path))
+    return read_pixels(path, shape, resize, "input")
 
 
 def _words(shape: tuple[int, ...]) -> str:

@@ -246,6 +246,7 @@ def _network_fields(recipe: Recipe) -> dict[str, Any]:
     found = {name: values[name] for name in _network_names() if values[name] != defaults[name]}
     if str(found.get("dataset", "")).startswith("folder:"):
         found["dataset"] = f"folder:{Path(found['dataset'].removeprefix('folder:')).name or 'data'}"
+        found["resize"] = values["resize"]  # said in any case: what own images go through is part of the network
     return found
 
 

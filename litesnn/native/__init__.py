@@ -2,7 +2,8 @@
 
 ``kernels()`` gives the loaded library or None, ``usable(…)`` says whether it can work on these tensors. Set
 ``LITESNN_NATIVE=0`` to do without. The library lies in ``~/.cache/litesnn/native`` (or ``$XDG_CACHE_HOME``), named
-after everything that it depends on: source, flags, compiler and processor.
+after everything that it depends on: source, flags, compiler and processor. Its own checksum stands at its end, and one that
+is not whole is built anew: the system kills whoever loads half a library.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def kernels() -> ctypes.CDLL | None:
         return None
     try:
         library = _library(compiler)
-        if not library.exists():
-            write_atomically(library, lambda temporary: _compile(compiler, temporary))
+        if not _is_whole(library):
+            write_atomically(library, lambda temporary: _build(compiler, temporary))
         # torch has loaded its OpenMP by now; the kernels find that one by name and share its threads.
         return ctypes.CDLL(str(library))
     except (OSError, InputError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: a user without a home
@@ -141,6 +142,23 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _build(compiler: list[str], target: Path) -> None:
+    """Compiles, and appends the checksum, which the loader does not look at."""
+    _compile(compiler, target)
+    content = target.read_bytes()
+    target.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def _is_whole(library: Path) -> bool:
+    """Whether the file is there as it was written: not cut off, emptied or altered."""
+    try:
+        content = library.read_bytes()
+    except FileNotFoundError:
+        return False
+    size = hashlib.sha256().digest_size
+    return len(content) > size and hashlib.sha256(content[:-size]).digest() == content[-size:]
 
 
 def _compile(compiler: list[str], target: Path) -> None:

@@ -1,5 +1,6 @@
 """A user's folder of images or clips: what is read, and one line for everything that can be wrong with it."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from litesnn.config import Recipe
 from litesnn.data.features import mfcc, read_clip
 from litesnn.data.folder import load_folder
 
-IMAGES = Recipe.preset("cifar10", input_shape=(3, 4, 5), classes=2, val_fraction=0.5)
+IMAGES = Recipe.preset("cifar10", input_shape=(3, 4, 5), classes=2, val_fraction=0.5, resize="none")
 CLIPS = Recipe.preset("gsc", classes=2)
 
 
@@ -128,23 +129,19 @@ def _truncate(path: Path) -> None:
 
 
 BROKEN = [  # what is done to the good folder, the start of the text with {} for the folder
-    (_nest, "{}: expected a folder 'train' with one folder per class, got mine"),
-    (
-        lambda r: (r / "test").rename(r / "Test"),
-        "{}: expected a folder 'test' with one folder per class, got Test, train",
-    ),
+    (_nest, "{0}/mine/test: expected only files in a class folder, got this folder; is folder:{0}/mine what is meant?"),
     (lambda r: (r / "val").mkdir(), "{}/val: expected one folder per class, got none"),
-    (_remove_class, "{}/test: expected the classes of 'train', got no 'dog'"),
+    (_remove_class, "{}/test: expected the classes of train/, got no 'dog'"),
     (
         lambda r: _save_image(r / "test" / "cow" / "0.png"),
-        "{}/test: expected the classes of 'train', got 'cow' besides",
+        "{}/test: expected the classes of train/, got 'cow' besides",
     ),
-    (lambda r: _save_image(r / "val" / "cat" / "0.png"), "{}/val: expected the classes of 'train', got no 'dog'"),
+    (lambda r: _save_image(r / "val" / "cat" / "0.png"), "{}/val: expected the classes of train/, got no 'dog'"),
     (lambda r: (r / "train" / "bee").mkdir(), "{}/train/bee: expected at least 1 image or clip, got an empty class"),
     (lambda r: (r / "test" / "dog" / "0.png").unlink(), "{}/test/dog: expected at least 1 image or clip, got an empty"),
     (lambda r: _save_image(r / "train" / "0.png"), "{}/train/0.png: expected it inside a class folder, got it beside"),
     (lambda r: (r / "train" / "dog" / "a.txt").touch(), "{}/train/dog/a.txt: expected only .png "),
-    (lambda r: (r / "train" / "dog" / "more").mkdir(), "{}/train/dog/more: expected only .png "),
+    (lambda r: (r / "train" / "dog" / "more").mkdir(), "{}/train/dog/more: expected only files in a class "),
     (lambda r: _save_clip(r / "test" / "dog" / "a.wav"), "{}/test/dog/a.wav: expected only images or only clips in "),
     (lambda r: _truncate(r / "train" / "dog" / "1.png"), "{}/train/dog/1.png: expected a readable image, got "),
     (
@@ -169,11 +166,11 @@ def test_a_bad_image_folder_is_one_line_that_says_where(images, change, text):
     [
         (
             lambda r: _truncate(r / "val" / "no" / "b.FLAC"),
-            "{}/val/no/b.FLAC: expected a readable WAV or FLAC file, got ",
+            "{}/val/no/b.FLAC: expected a readable WAV, FLAC, Ogg or MP3 file, got ",
         ),
         (
-            lambda r: _save_clip(r / "train" / "yes" / "a.wav", rate=8000),
-            "{}/train/yes/a.wav: expected a sample rate of 16000 Hz, got 8000",
+            lambda r: _save_clip(r / "train" / "yes" / "a.wav", rate=80),
+            "{}/train/yes/a.wav: expected a rate of 1000 to 1000000 Hz, got 80",
         ),
     ],
 )
@@ -200,3 +197,63 @@ def test_recipe_and_folder_must_fit(images, tmp_path_factory):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="^folder:.*nowhere: expected a folder, got none at "):
         load_folder(str(tmp_path / "nowhere"), IMAGES, 2)
+
+
+def test_without_a_test_folder_a_share_of_each_class_is_held_out(tmp_path):
+    """20 files of each class: 4 for the test, half of the rest to validate; by names and seed alone."""
+    for label, name in enumerate(("cat", "dog")):
+        for number in range(20):
+            _save_image(tmp_path / name / f"{number:02}.png", 100 * label + number)
+    recipe = Recipe.preset("cifar10", input_shape=(3, 4, 5), classes=2, val_fraction=0.5)
+    said: list[str] = []
+    dataset = load_folder(str(tmp_path), recipe, 2, say=said.append)
+    parts = [_samples(split) for split in (dataset.train, dataset.val, dataset.test)]
+    assert [len(part) for part in parts] == [16, 16, 8]
+    assert sorted(sum(parts, [])) == [(label, 100 * label + number) for label in (0, 1) for number in range(20)]
+    assert dataset.test.labels.tolist() == [0] * 4 + [1] * 4
+    assert said[0] == f"folder:{tmp_path}: 2 classes (cat, dog), 40 images"
+    assert said[1] == (
+        "16 to train, 16 to validate, 8 to test; held out of the class folders: 20 % of each class for the test, "
+        "50 % of the rest for validation, seed 0"
+    )
+    again = load_folder(str(tmp_path), recipe, 2)
+    assert torch.equal(again.test.inputs, dataset.test.inputs)
+    other = load_folder(str(tmp_path), dataclasses.replace(recipe, split_seed=1), 2)
+    assert not torch.equal(other.test.inputs, dataset.test.inputs)
+
+
+def test_images_of_any_size_are_resized(images):
+    _save_image(images / "train" / "cat" / "1.png", 11, size=(50, 12))
+    dataset = load_folder(str(images), dataclasses.replace(IMAGES, resize="crop"), 2)
+    assert sorted(_samples(dataset.train) + _samples(dataset.val)) == [(0, 10), (0, 11), (1, 20), (1, 21)]
+
+
+def test_damaged_files_are_refused_by_name_or_left_out_and_listed(images):
+    _truncate(images / "train" / "dog" / "1.png")
+    (images / "train" / "cat" / "notes.txt").touch()
+    with pytest.raises(InputError, match="notes.txt: expected only .png"):
+        load_folder(str(images), IMAGES, 2)
+    said: list[str] = []
+    dataset = load_folder(str(images), IMAGES, 2, skip_damaged=True, say=said.append)
+    assert sorted(_samples(dataset.train) + _samples(dataset.val)) == [(0, 10), (0, 11), (1, 20)]
+    start = said.index("skipped 2 files that cannot be read:")
+    assert said[start + 1] == f"  {images}/train/cat/notes.txt: of another kind"
+    assert said[start + 2].startswith(f"  {images}/train/dog/1.png: expected a readable image, got ")
+    _truncate(images / "test" / "dog" / "0.png")
+    with pytest.raises(InputError, match="test/dog: expected at least 1 readable file, got expected a readable image"):
+        load_folder(str(images), IMAGES, 2, skip_damaged=True)
+
+
+def test_few_and_unbalanced_samples_are_warned_of(images):
+    for number in range(50):
+        _save_image(images / "train" / "cat" / f"more{number}.png")
+    said: list[str] = []
+    load_folder(str(images), dataclasses.replace(IMAGES, val_fraction=0.1), 2, say=said.append)
+    warnings = [text for text in said if text.startswith("warning: ")]
+    assert warnings == [
+        "warning: 1 class with fewer than 20 samples to train on, the smallest 'dog' with 1; expect little",
+        "warning: classes are unbalanced, 'cat' has 47 times the samples of 'dog'; always answering 'cat' would be right "
+        "in 98 % of cases",
+        "warning: 6 samples in the validation split; one of them moves its accuracy by 16.7 points",
+        "warning: 2 samples in the test split; one of them moves its accuracy by 50.0 points",
+    ]

@@ -136,7 +136,10 @@ def _delete_word(folder: Path) -> None:
             lambda f: [file.unlink() for file in (f / "_background_noise_").iterdir()],
             "no WAV file in '_background_noise_'",
         ),
-        (lambda f: next((f / "yes").iterdir()).write_bytes(b"x"), "expected a readable WAV or FLAC file, got "),
+        (
+            lambda f: next((f / "yes").iterdir()).write_bytes(b"x"),
+            "expected a readable WAV, FLAC, Ogg or MP3 file, got ",
+        ),
     ],
 )
 def test_damaged_data_is_one_line(root, damage, text):

@@ -10,6 +10,7 @@ import torch
 
 from litesnn.checkpoint import DamagedCheckpointError, check_identity, load_checkpoint, save_checkpoint
 from litesnn.checks import InputError
+from litesnn.config import Recipe
 from litesnn.files import write_atomically, write_text
 
 
@@ -125,6 +126,14 @@ def test_code_in_a_torch_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"format": 1, "x": Exploding()}, tmp_path / "c.pt")
     with pytest.raises(InputError, match=r"\Acheckpoint: [^\n]+\Z"):
         load_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_field_that_was_added_later_had_its_default() -> None:
+    """An interrupted run goes on after an update."""
+    before = {name: value for name, value in Recipe().to_dict().items() if name != "resize"}
+    check_identity({"recipe": before}, {"recipe": Recipe().to_dict()})
+    with pytest.raises(InputError, match="expected one with resize = 'none', got one with resize = 'crop'"):
+        check_identity({"recipe": before}, {"recipe": Recipe(resize="none").to_dict()})
 
 
 def test_identity_names_the_first_difference() -> None:

@@ -59,6 +59,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("val_fraction", 0),
     ("val_fraction", 1),
     ("val_fraction", "0.1"),
+    ("test_fraction", 1.0),
+    ("resize", "stretch"),
     ("split_seed", -1),
     ("split_seed", 0.5),
     ("crop_padding", -1),

@@ -141,8 +141,32 @@ def test_compiled_once_and_found_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert program(XDG_CACHE_HOME=str(tmp_path)) == "True [[1.0], [1.0]]"
     (library,) = (tmp_path / "litesnn" / "native").iterdir()
-    library.write_bytes(b"not a library")
-    assert program(XDG_CACHE_HOME=str(tmp_path)) == "False [[1.0], [1.0]]"
+    assert native._is_whole(library)
+
+
+@built
+def test_a_library_that_is_not_whole_is_built_anew_and_never_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The compiler and the loader are replaced: loading half a library would end this process."""
+    built_as, loaded = [], []
+
+    def compile_to(compiler: list[str], target: Path) -> None:
+        target.write_bytes(bytes(range(256)) * 40)
+        built_as.append(target)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "_compile", compile_to)
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: loaded.append(Path(path).read_bytes()))
+    native.kernels.__wrapped__()
+    (library,) = (tmp_path / "litesnn" / "native").iterdir()
+    whole = library.read_bytes()
+    for damaged in (whole[:-1], whole[: len(whole) // 2], whole[:5], b"", whole[:9] + b"x" + whole[10:], whole[:-32]):
+        library.write_bytes(damaged)
+        native.kernels.__wrapped__()
+        assert library.read_bytes() == whole
+    native.kernels.__wrapped__()
+    assert len(built_as) == 7 and loaded == [whole] * 8
 
 
 @built

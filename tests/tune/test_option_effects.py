@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import ray
 from litesnn import InputError, Recipe
 from tests.tune.clusters import RECIPE
 from tune import cluster, pareto
+from tune.next_steps import next_steps
 from tune.settings import Settings
 from tune.store import Experiment
 
@@ -49,20 +51,20 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 
 @pytest.mark.parametrize("download", [True, False])
-def test_data_root_and_download_reach_the_loader(
+def test_data_root_download_and_skip_damaged_reach_the_loader(
     download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[object] = []
 
-    def load(recipe: Recipe, root: str | None, fetch: bool, progress: object) -> None:
-        asked.extend((recipe.dataset, root, fetch))
+    def load(recipe: Recipe, root: str | None, fetch: bool, progress: object, skip: bool, say: object) -> None:
+        asked.extend((recipe.dataset, root, fetch, skip))
         raise InputError("data: none today")
 
     monkeypatch.setattr("tune.run.load_arrays", load)
-    more = ["--download"] if download else ["--no-download"]
+    more = ["--download", "--skip-damaged"] if download else ["--no-download"]
     place = ["--storage", str(tmp_path / "results"), "--data-root", str(tmp_path)]
     assert call(capsys, "--preset", "cifar10", *place, *more)[::2] == (2, "pareto.py: data: none today\n")
-    assert asked == ["cifar10", str(tmp_path), download]
+    assert asked == ["cifar10", str(tmp_path), download, download]
     assert not (tmp_path / "results").exists()
 
 
@@ -97,6 +99,22 @@ def test_auto_starts_a_cluster_where_the_one_that_was_here_is_gone(monkeypatch: 
         cluster.connect("auto")
     cluster.connect("local")
     assert [options["address"] for options in started] == ["local"] * 3
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_too_deep_for_the_sockets_of_ray_is_named(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before Ray starts anything."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    deep = tmp_path / ("x" * 60)
+    deep.mkdir()
+    monkeypatch.setenv(variable, str(deep))
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("started"))
+    with pytest.raises(InputError) as error:
+        cluster.connect("local")
+    assert str(error.value).startswith(f"{variable}: expected a folder whose path has at most ")
+    assert str(deep) in str(error.value)
 
 
 def test_the_token_that_ray_writes_is_closed_to_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -152,6 +170,36 @@ def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixtu
     shutil.rmtree(storage / "b")
     assert call(capsys, "merge", "a", "b", *place, "--out", "again")[0] == 2
     assert not (storage / "again").exists()
+
+
+def test_names_are_printed_as_they_are(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Square brackets and colons mean something to what prints them in colour."""
+    name = "a [x] [/red] :cat: b"
+    (storage / "a").rename(storage / name)
+    code, output, _ = call(capsys, "report", "--storage", str(storage), "--name", name)
+    assert code == 0 and output.count(str(storage / name)) == 5
+    folder = Experiment(storage / name).trial("odd [x]")
+    folder.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, "seed": 0}, {})
+    folder.write_result("failed", reason="no file [red]a[/red] :x:")
+    code, output, _ = call(capsys, "status", "--storage", str(storage), "--name", name)
+    assert "not in the front: odd [x] failed: no file [red]a[/red] :x:" in output
+
+
+def test_a_mistyped_name_suggests_the_nearest(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (storage / "a").rename(storage / "cifar10-small")
+    code, _, error = call(capsys, "status", "--storage", str(storage), "--name", "cifar-small")
+    assert code == 2 and error.strip().endswith("got none; did you mean 'cifar10-small'?")
+
+
+def test_the_next_commands_have_real_names(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (storage / "a").rename(storage / "my run")
+    experiment = Experiment(storage / "my run")
+    look, pick, export = next_steps(experiment, str(storage), experiment.table())
+    assert look == f"python tune/pareto.py serve --storage {storage}"
+    assert pick == f"python tune/pareto.py pick --storage {storage} --name 'my run'"
+    model = f"{storage}/my run/trials/l1_0-l2_0-p_50-seed_0/model.safetensors"
+    assert export == f"litesnn export '{model}'"
+    assert call(capsys, *shlex.split(pick)[2:])[0] == 0
 
 
 def test_commands_that_read_need_no_right_to_write(

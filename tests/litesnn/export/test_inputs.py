@@ -34,12 +34,16 @@ def dataset_of(inputs: torch.Tensor) -> Dataset:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_images_to_the_last_bit(mode: str, channels: int, trained: Trained, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("channels", "size"), [(1, (9, 7)), (3, (9, 7)), (3, (20, 31))])
+def test_images_to_the_last_bit(
+    mode: str, channels: int, size: tuple[int, int], trained: Trained, tmp_path: Path
+) -> None:
     draw = np.random.default_rng(0)
-    Image.fromarray(draw.integers(0, 256, (9, 7, 4), np.uint8), "RGBA").convert(
+    exif = Image.Exif()
+    exif[0x0112] = 6 if size != (9, 7) else 1
+    Image.fromarray(draw.integers(0, 256, (*size, 4), np.uint8), "RGBA").convert(
         "RGBA" if mode == "RGBA" else "RGB"
-    ).convert(mode).save(tmp_path / "x.png")
+    ).convert(mode).save(tmp_path / "x.png", exif=exif)
     dataset = dataset_of(torch.from_numpy(draw.integers(0, 256, (5, channels, 9, 7), np.uint8)))
     packed = fitting(trained, (channels, 9, 7), dataset)
     expected = dataset.normalise(read_image(tmp_path / "x.png", (channels, 9, 7))[None])[0]
@@ -66,14 +70,16 @@ def test_clips_to_the_last_bit(trained: Trained, tmp_path: Path) -> None:
 
 def test_files_that_do_not_fit(trained: Trained, tmp_path: Path) -> None:
     Image.new("L", (9, 8)).save(tmp_path / "wide.png")
-    Image.new("I;16", (8, 8)).save(tmp_path / "deep.png")
+    Image.new("F", (8, 8)).save(tmp_path / "deep.tif")
     (tmp_path / "text.png").write_text("no picture")
     soundfile.write(tmp_path / "clip.wav", np.zeros(100), 16_000)
-    cases = {"wide.png": "expected 8 x 8 pixels", "deep.png": "8 bits per channel", "text.png": "a readable image"}
+    strict = dataclasses.replace(trained.packed, recipe=dataclasses.replace(trained.packed.recipe, resize="none"))
+    assert read_input(tmp_path / "wide.png", trained.packed).shape == (1, 8, 8)
+    cases = {"wide.png": "expected 8 x 8 pixels", "deep.tif": "16 bits per channel", "text.png": "a readable image"}
     cases |= {"clip.wav": "an image of 8 x 8 pixels", "missing.png": "a readable image", "": "a readable image"}
     for name, expected in cases.items():
         with pytest.raises(InputError, match=r"\Ainput: expected [^\n]+\Z") as error:
-            read_input(tmp_path / name, trained.packed)
+            read_input(tmp_path / name, strict)
         assert expected in str(error.value)
     with pytest.raises(InputError, match="input: expected 2 channels"):
         packed = dataclasses.replace(trained.packed, recipe=Recipe(input_shape=(2, 8, 8), crop_padding=0))
