@@ -16,10 +16,11 @@ from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
 from litesnn.describe import describe
 from litesnn.device import check_device, prepare_cpu
-from litesnn.evaluate import evaluate
+from litesnn.evaluate import EVAL_BATCH, evaluate
 from litesnn.export.command import read_network
 from litesnn.export.convert import pack, unpack
 from litesnn.export.packed import read_packed
+from litesnn.export.plan import make_plan
 from litesnn.export.sizes import measure_sizes
 from litesnn.files import write_text
 from litesnn.genotype import Genotype
@@ -29,6 +30,9 @@ from litesnn.model import Model
 from litesnn.options import point_from, read_number, recipe_from
 from litesnn.progress import reading_bar, training_bar
 from litesnn.retraining import retrain
+
+_LARGEST_BATCH = 2**28
+"""Values in the states of a batch that is evaluated: 1 GB in single precision, if all were kept at once."""
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -108,7 +112,9 @@ def run_evaluate(args: argparse.Namespace) -> None:
     split = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[args.split]
     timesteps = model.genotype.timesteps
     network = freeze(model.network)
-    result = evaluate(lambda x: network(x, timesteps, measure_rates=True), dataset, split, timesteps)
+    values = make_plan(model.recipe, json.loads(model.genotype.to_json())).values
+    batch = max(1, min(EVAL_BATCH, _LARGEST_BATCH // values))
+    result = evaluate(lambda x: network(x, timesteps, measure_rates=True), dataset, split, timesteps, batch)
     cost = derived_cost(model.genotype, model.recipe, result.rates)
     print(f"accuracy     {result.accuracy:.2f} % of {len(split)} samples of the {args.split} split")
     print(f"Bit-SynOps   {cost.bit_synops / 1e6:.3f} M per sample")

@@ -10,7 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from litesnn import native
 from litesnn.convolution import convolve
-from litesnn.prune import keep_largest, kept_count
+from litesnn.kept import kept_count
+from litesnn.prune import keep_largest
 from litesnn.quantize import STEP_PER_STD, layer_std, levels
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from litesnn.checks import check_number, fail
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
+from litesnn.kept import kept_count
 from litesnn.layout import ConvShape, conv_shapes
 from litesnn.network import Shares
-from litesnn.prune import kept_count
 
 PICOJOULE_PER_ADDITION = 0.9  # 45 nm CMOS, 32-bit floating point (Horowitz, ISSCC 2014), Sec. 4.5
 PICOJOULE_PER_MULTIPLICATION = 3.7

@@ -4,8 +4,8 @@ from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, dense_operations
 from litesnn.export.sizes import Sizes, entropy_bits, size_text
 from litesnn.genotype import Genotype
+from litesnn.kept import kept_count
 from litesnn.layout import conv_shapes
-from litesnn.prune import kept_count
 
 
 def draw_cell(genotype: Genotype, recipe: Recipe) -> str:
@@ -73,7 +73,7 @@ def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> li
             "size as in the paper",
             f"{size_text(cost.model_size_bits)} (Eq. 18: kept weights at their bits, positions left out)",
         ),
-        ("size of the file", f"about {size_text(file)} and a header of 1 kB"),
+        ("size of the file", f"at most about {size_text(file)}, and 0.1 kB of header"),
         ("  positions", f"{size_text(kept * each)} ({each:.2f} bits for each of {kept:,} kept weights, at random)"),
         ("  batch norm and steps", f"{size_text(cost.side_bits)} (32 bits each)"),
         ("size when dense", f"{size_text(dense)} (all {weights:,} weights at the same bits)"),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.files import write_bytes
 from litesnn.genotype import Genotype
+from litesnn.layout import conv_shapes
 from litesnn.network import Network
 
-FORMAT = "litesnn-1"
+FORMAT = "litesnn-2"
+_FORMAT_WITHOUT_SUM = "litesnn-1"
+_METADATA = {"format", "genotype", "recipe", "classes"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +61,28 @@ class Model:
             "recipe": json.dumps(self.recipe.to_dict()),
             "classes": json.dumps(self.classes),
         }
-        write_bytes(path, save(tensors, metadata))
+        total = _checksum(save(tensors, metadata))
+        write_bytes(path, save(tensors, {**metadata, "crc32": total}))
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Model:
-        """Reads what ``save`` wrote.
+        """Reads what ``save`` wrote, now or in an earlier version, which wrote no checksum.
 
         Raises:
             InputError: no such file, damaged, or not a model of this program.
         """
         try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            content = path.read_bytes()
+            tensors, metadata = load(content), _header(content).get("__metadata__", {})
         except OSError as error:
             raise InputError(f"model: expected a readable file, got {path} ({error.strerror or error})") from None
-        except SafetensorError as error:
+        except Exception as error:  # of types of tensors that torch lacks the library raises whatever it meets
             raise InputError(f"model: expected a safetensors file, got {path} ({error})") from None
-        if metadata.get("format") != FORMAT:
+        if metadata.get("format") not in (FORMAT, _FORMAT_WITHOUT_SUM):
             raise InputError(f"model: expected format {FORMAT}, got {metadata.get('format')!r} in {path}")
+        summed = {"crc32"} if metadata["format"] == FORMAT else set()
+        if set(metadata) != _METADATA | summed or (summed and metadata["crc32"] != _checksum(content)):
+            raise InputError(f"model: expected an undamaged file, got another checksum in {path}")
         try:
             return cls._build(metadata, tensors, device)
         except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
@@ -93,6 +100,9 @@ class Model:
         rates = tensors["rates"]
         if len(classes) != recipe.classes or rates.shape != (1 + recipe.cells * recipe.nodes, genotype.timesteps):
             raise ValueError("class names or spike rates of another network")
+        weights = sum(layer.weights for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, genotype))
+        if 2 * weights > sum(tensor.numel() for tensor in tensors.values()):  # each has a score as well
+            raise ValueError(f"{weights} weights in a file of fewer")
         network = Network(recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype).to(device)
         prefix = "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
@@ -102,7 +112,21 @@ class Model:
             genotype=genotype,
             recipe=recipe,
             classes=classes,
-            mean=tensors["input.mean"],
-            std=tensors["input.std"],
-            rates=rates,
+            mean=tensors["input.mean"].to(device),
+            std=tensors["input.std"].to(device),
+            rates=rates.to(device),
         )
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """The JSON header of a safetensors file."""
+    header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header
+
+
+def _checksum(content: bytes) -> str:
+    """CRC-32 of a safetensors file: of its header in sorted order, without the checksum itself, then of its tensors."""
+    header = _header(content)
+    header["__metadata__"] = {k: v for k, v in header.get("__metadata__", {}).items() if k != "crc32"}
+    text = json.dumps(header, sort_keys=True).encode()
+    return f"{zlib.crc32(memoryview(content)[8 + int.from_bytes(content[:8], 'little') :], zlib.crc32(text)):08x}"

@@ -1,32 +1,13 @@
 """Pruning masks from importance scores: the largest |score| of each layer is kept (Sehwag et al., NeurIPS 2020)."""
 
-import functools
 import math
-from fractions import Fraction
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from litesnn.checks import check_number
+from litesnn.kept import kept_count
 from litesnn.straight_through import straight_through
-
-
-def kept_count(weights: int, p: float) -> int:
-    """How many of a layer's weights survive: (1 - p/100) * weights, half rounded up, free of binary rounding.
-
-    Args:
-        weights: number of weights in the layer.
-        p: percent pruned, 0 <= p < 100.
-    """
-    check_number("p", p, minimum=0, below=100)
-    return _rounded_share(weights, float(p))
-
-
-@functools.cache
-def _rounded_share(weights: int, p: float) -> int:
-    share = 1 - Fraction(repr(p)) / 100  # the decimal the user wrote, so that 90 % of 15 is 13.5 exactly
-    return math.floor(share * weights + Fraction(1, 2))
 
 
 def keep_largest(size: Tensor, kept: int) -> Tensor:

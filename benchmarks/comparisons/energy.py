@@ -40,9 +40,9 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import dense_operations, derived_cost, energy_mj
 from litesnn.data import Dataset
 from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.kept import kept_count
 from litesnn.layout import conv_shapes
 from litesnn.model import Model
-from litesnn.prune import kept_count
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "published_energy.csv"
 POINTS = {

@@ -13,6 +13,7 @@ from litesnn.export.card import model_card, read_provenance
 from litesnn.export.convert import pack
 from litesnn.export.packed import Packed, read_packed
 from litesnn.export.sizes import measure_sizes
+from litesnn.export.trim import trim
 from litesnn.files import write_bytes, write_text
 from litesnn.model import Model
 
@@ -20,11 +21,14 @@ FORMATS = ("lsnn", "nir", "onnx")
 
 
 def read_network(path: Path) -> tuple[Packed, Recipe | None]:
-    """A trained or a packed model as a packed network, and the recipe of its training, which a packed one does not hold."""
+    """A trained or a packed model as a packed network, without channels that make no difference, and its training's recipe.
+
+    A packed file does not hold that recipe.
+    """
     if path.suffix == ".lsnn":
         return read_packed(path), None
     model = Model.load(path, torch.device("cpu"))
-    return pack(model), model.recipe
+    return trim(pack(model))[0], model.recipe
 
 
 def export(args: argparse.Namespace) -> None:

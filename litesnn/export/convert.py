@@ -1,4 +1,4 @@
-"""From a trained network to its packed form and back, bit for bit.
+"""From a trained network to its packed form and back.
 
 A packed network must answer with the numbers of the network that was trained, not with numbers close to them.
 Evaluation multiplies by two things that training keeps in other forms, and both are stored as evaluation sees them:
@@ -7,8 +7,10 @@ Evaluation multiplies by two things that training keeps in other forms, and both
 - batch norm in evaluation is x * scale + bias with one scale and one bias per channel, which the library computes from
   four numbers. They are read off the library itself, since another order of the same formula differs in the last bit.
 
-``unpack`` puts them into the same ``Network``, as fixed weights and as a batch norm of mean 0 and variance 1, so that
-the same operations run in the same order on the same numbers.
+What the batch norms of a node's edges add is one sum, exact in double precision. ``unpack`` puts all of it into the same
+``Network``, as fixed weights and as a batch norm of mean 0 and variance 1, so that the same operations run in the same
+order on the same numbers, but for that sum: it is added with the first edge, which in single precision may round a membrane
+the other way.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from torch import Tensor, nn
 from litesnn.cell import EdgeConvs
 from litesnn.checks import InputError
 from litesnn.compconv import CompConv
+from litesnn.export.file_layout import RATE_UNIT, rows_fed
 from litesnn.export.packed import Packed
+from litesnn.export.plan import make_plan
 from litesnn.genotype import Genotype
 from litesnn.model import Model
 from litesnn.network import Network
-from litesnn.prune import kept_count
 from litesnn.quantize import layer_std, levels
 
 _NEIGHBOURS = 4  # floats on each side of a quotient among which the step is looked for
@@ -64,7 +67,7 @@ def pack(model: Model) -> Packed:
     Raises:
         InputError: weights or batch norm are not finite.
     """
-    codes, steps, scale, bias = [], [], [], []
+    codes, steps, scale, shifts = [], [], [], []
     for conv, norm, part, parts in _layers(model.network):
         weight = conv.compressed_weight(None).chunk(parts)[part].cpu()
         layer_codes, step = _codes(weight, conv, part)
@@ -73,20 +76,22 @@ def pack(model: Model) -> Packed:
         if norm is not None:
             factor, shift = (values.chunk(parts)[part].cpu().numpy() for values in _affine(norm))
             scale.append(factor)
-            bias.append(shift)
-    if not all(np.isfinite(values).all() for values in (np.array(steps), *scale, *bias)):
+            shifts.append(shift.astype(np.float64))
+    if not all(np.isfinite(values).all() for values in (np.array(steps), *scale, *shifts)):
         raise InputError("model: expected finite weights and batch norm, got NaN or infinity")
+    genotype = json.loads(model.genotype.to_json())
+    rows = make_plan(model.recipe, genotype).rows
     return Packed(
         recipe=model.recipe,
-        genotype=json.loads(model.genotype.to_json()),
+        genotype=genotype,
         classes=model.classes,
         codes=tuple(codes),
         steps=np.array(steps, np.float32),
         scale=tuple(scale),
-        bias=tuple(bias),
+        bias=tuple(sum((shifts[layer] for layer in row.layers), np.zeros(row.channels)) for row in rows),
         mean=model.mean.cpu().numpy(),
         std=model.std.cpu().numpy(),
-        rates=model.rates.cpu().float().numpy(),
+        rates=(np.rint(model.rates.cpu().double().numpy() * RATE_UNIT) / RATE_UNIT).astype(np.float32),
     )
 
 
@@ -99,31 +104,25 @@ def unpack(packed: Packed, device: torch.device, *, double: bool = False) -> Mod
         device: where it will run.
         double: build it in double precision instead, with products of code and step that are not rounded to single.
 
-    Raises:
-        InputError: a layer keeps another number of weights than the genotype says.
+    Channels that are not in the file never fire in it, so that spike rates can be lower than the trained network's.
     """
     genotype, recipe = Genotype.from_json(json.dumps(dict(packed.genotype))), packed.recipe
-    for layer, kept in zip(packed.plan.layers, packed.kept, strict=True):
-        if kept != kept_count(layer.weights, genotype.p):
-            expected = kept_count(layer.weights, genotype.p)
-            raise InputError(
-                f"model: expected {expected} kept weights at p = {genotype.p:g} in {layer.name}, got {kept}"
-            )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # shapes alone: all numbers come from the file
         network = Network(recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype)
     if double:
         network.double()
+    rows, kind = rows_fed(packed.plan), np.float64 if double else np.float32
     weights: dict[int, list[Tensor]] = {}
     affine: dict[int, list[tuple[Tensor, Tensor]]] = {}
     owners: dict[int, tuple[CompConv, nn.BatchNorm2d | None]] = {}
     places = sorted(enumerate(_layers(network)), key=lambda item: item[1][2])  # parts of one convolution in their order
     for index, (conv, norm, _, _) in places:
         owners[id(conv)] = conv, norm
-        weights.setdefault(id(conv), []).append(
-            torch.from_numpy(packed.weight(index, np.float64 if double else np.float32))
-        )
+        weights.setdefault(id(conv), []).append(torch.from_numpy(packed.weight(index, kind)))
         if norm is not None:
-            pair = torch.from_numpy(packed.scale[index].copy()), torch.from_numpy(packed.bias[index].copy())
+            row = rows[index]
+            assert row is not None
+            pair = torch.from_numpy(packed.scale[index].copy()), torch.from_numpy(packed.first_bias(row, index, kind))
             affine.setdefault(id(conv), []).append(pair)
     fixed = {key: FixedConv(torch.cat(parts), owners[key][0]) for key, parts in weights.items()}
     for key, (_, norm) in owners.items():
@@ -199,6 +198,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 def _set_affine(norm: nn.BatchNorm2d, scale: Tensor, bias: Tensor) -> None:
     """Makes a batch norm in evaluation multiply with ``scale`` and add ``bias``, exactly."""
     assert norm.running_mean is not None and norm.running_var is not None
+    norm.to_empty(device="cpu")
     norm.eps = 0.0
     norm.running_mean.zero_()
     norm.running_var.fill_(1.0)

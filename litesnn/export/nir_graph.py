@@ -47,7 +47,7 @@ def nir_graph(packed: Packed) -> Any:
             for part, read in enumerate(layer.reads or (-1,)):
                 channels = plan.rows[read].channels if read >= 0 else layer.inputs
                 name = f"conv{index}_{part}"
-                bias = packed.bias[index] if part == 0 else np.zeros_like(packed.bias[index])
+                bias = packed.first_bias(number, index if part == 0 else -1)
                 nodes[name] = _convolution(nir, layer, weight[:, first : first + channels], bias)
                 edges += [(f"row{read}" if read >= 0 else "input", name), (name, f"row{number}")]
                 first += channels

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litesnn.data.sources import import_package
+from litesnn.export.file_layout import rows_fed
 from litesnn.export.packed import Packed
 
 _OPSET = 17  # 2022; nothing newer is needed
@@ -43,9 +44,12 @@ class _Graph:
     def unroll(self) -> None:
         """All timesteps; the membranes of one are named in the next."""
         plan, packed = self.plan, self.packed
+        rows = rows_fed(plan)
         for index in range(len(plan.layers) - 1):
             self._constant(f"weight{index}", packed.weight(index) * packed.scale[index][:, None, None, None])
-            self._constant(f"bias{index}", packed.bias[index])
+            row = rows[index]
+            assert row is not None
+            self._constant(f"bias{index}", packed.first_bias(row, index))
         self._constant("matrix", packed.weight(len(plan.layers) - 1)[:, :, 0, 0].T)
         self._constant("decay", np.array(plan.tau, np.float32))
         self._constant("threshold", np.array(plan.v_threshold, np.float32))

@@ -77,6 +77,11 @@ class Plan:
         """Weights before pruning of all layers."""
         return sum(layer.weights for layer in self.layers)
 
+    @property
+    def values(self) -> int:
+        """Values in all states of one sample, over all timesteps."""
+        return self.timesteps * sum(row.neurons for row in self.rows)
+
 
 def make_plan(recipe: Recipe, genotype: Mapping[str, Any]) -> Plan:
     """The derived network at its retraining width.
@@ -104,7 +109,7 @@ def make_plan(recipe: Recipe, genotype: Mapping[str, Any]) -> Plan:
         tau=recipe.tau,
         v_threshold=recipe.v_threshold,
     )
-    values = timesteps * (sum(row.neurons for row in plan.rows) + recipe.classes)
+    values = plan.values + timesteps * recipe.classes
     if values + plan.layers[0].inputs * plan.layers[0].in_size[0] * plan.layers[0].in_size[1] > LARGEST_SAMPLE:
         raise fail("network", f"at most {LARGEST_SAMPLE} values in its states", values)
     return plan

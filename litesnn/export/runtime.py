@@ -105,7 +105,7 @@ class Runtime:
         self._layers = [_Synapses(layer, codes) for layer, codes in zip(self.plan.layers, packed.codes, strict=True)]
         halves = packed.steps.astype(np.float64) / 2
         self._scale = [half * scale for half, scale in zip(halves, packed.scale, strict=False)]
-        self._bias = [bias.astype(np.float64) for bias in packed.bias]
+        self._bias = packed.bias
         self._last = halves[-1]
 
     def __call__(self, x: NDArray[np.float32]) -> Answer:
@@ -118,6 +118,8 @@ class Runtime:
         for number, row in enumerate(plan.rows):
             shape = (plan.timesteps, row.channels, *row.size)
             current = np.zeros(shape)
+            if row.layers:
+                current += self._bias[number][:, None, None]
             for index in row.layers:
                 layer = plan.layers[index]
                 if number == 0:
@@ -125,8 +127,8 @@ class Runtime:
                 else:
                     state = np.concatenate([rows[read] for read in layer.reads], axis=1)
                     sums, counts[index] = self._layers[index].receive(state)
-                current += sums * self._scale[index][:, None, None] + self._bias[index][:, None, None]
-                added, multiplied = added + 2 * sums.size, multiplied + sums.size
+                current += sums * self._scale[index][:, None, None]
+                added, multiplied = added + sums.size, multiplied + sums.size
             for skipped in row.skips:
                 current += rows[skipped]
                 added += current.size

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from litesnn.export.file_layout import mask_bits
 from litesnn.export.packed import Packed
+from litesnn.export.writer import File, file_of
+from litesnn.kept import kept_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,51 +17,63 @@ class Sizes:
 
     Args:
         paper: kept weights at their bit-widths, without where they are (Eq. 18).
-        positions: where the kept weights are, as the packed file holds it.
-        norms: batch norm at two numbers per channel, and one step per layer, at 32 bits.
-        file: the whole packed file; what is not named above is its header, rounding to bytes and the input statistics.
+        bound: these and, per layer, log2 of the number of ways to choose them: no code for random masks needs less.
+        file: the whole packed file.
+        parts: the file by part, see ``writer.File``.
         dense: all weights at the same bit-widths, without pruning.
-        kept: how many weights are kept.
+        kept: how many weights are kept in the file; those of removed channels are not in it.
         weights: of how many.
+        channels: how many channels are in the file.
+        all_channels: of how many.
     """
 
     paper: int
-    positions: int
-    norms: int
+    bound: float
     file: int
+    parts: dict[str, float]
     dense: int
     kept: int
     weights: int
+    channels: int
+    all_channels: int
 
     def lines(self) -> list[tuple[str, str]]:
         """Rows of a table: what, and how much."""
-        share = self.kept / self.weights
-        cost = f"{self.positions / max(1, self.kept):.2f} bits for each of {self.kept:,} kept weights"
+        positions, codes = self.parts["positions"], self.parts["codes"]
+        norms = self.parts["scales and steps"] + self.parts["biases"]
+        each = max(1, self.kept)
+        removed = self.all_channels - self.channels
         return [
             (
                 "size as in the paper",
                 f"{size_text(self.paper)} (Eq. 18: kept weights at their bits, positions left out)",
             ),
             ("size of the file", f"{size_text(self.file)} (all that is needed to run it)"),
-            ("  positions", f"{size_text(self.positions)} ({cost}; at random {entropy_bits(share):.2f} at least)"),
-            ("  batch norm and steps", f"{size_text(self.norms)} (32 bits each)"),
-            ("  header and the rest", size_text(self.file - self.paper - self.positions - self.norms)),
+            ("  codes", f"{size_text(codes)} ({codes / each:.2f} bits for each of {self.kept:,} kept weights)"),
+            ("  positions", f"{size_text(positions)} ({positions / each:.2f} bits for each)"),
+            ("  scales and biases", f"{size_text(norms)} (batch norm and steps)"),
+            ("  header and the rest", size_text(self.file - codes - positions - norms)),
+            ("  left out", f"{removed} of {self.all_channels} channels, which nobody reads or which never fire"),
             ("size when dense", f"{size_text(self.dense)} (all {self.weights:,} weights at the same bits)"),
         ]
 
 
-def measure_sizes(packed: Packed) -> Sizes:
-    """The sizes of a network; packs it to know."""
-    layers, kept = packed.plan.layers, packed.kept
-    content, positions = packed.to_bytes(), packed.positions()[1]
+def measure_sizes(packed: Packed, file: File | None = None) -> Sizes:
+    """The sizes of a network; packs it to know, unless its ``file`` is at hand."""
+    plan, file = packed.plan, file or file_of(packed)
+    counts = [kept_count(layer.weights, packed.genotype["p"]) for layer in plan.layers]
+    paper = sum(count * layer.bits for layer, count in zip(plan.layers, counts, strict=True))
+    masks = sum(mask_bits(layer.weights, count) for layer, count in zip(plan.layers, counts, strict=True))
     return Sizes(
-        paper=sum(count * layer.bits for layer, count in zip(layers, kept, strict=True)),
-        positions=8 * len(positions),
-        norms=32 * (len(packed.steps) + 2 * sum(map(len, packed.scale))),
-        file=8 * len(content),
-        dense=sum(layer.weights * layer.bits for layer in layers),
-        kept=sum(kept),
-        weights=packed.plan.weights,
+        paper=paper,
+        bound=paper + masks,
+        file=8 * len(file.content),
+        parts=file.parts,
+        dense=sum(layer.weights * layer.bits for layer in plan.layers),
+        kept=sum(file.kept),
+        weights=plan.weights,
+        channels=file.channels,
+        all_channels=sum(row.channels for row in plan.rows),
     )
 
 

@@ -1,12 +1,16 @@
 """Saved models: the same logits, without the auxiliary head; files that are no models."""
 
+import json
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
@@ -86,3 +90,46 @@ def test_a_model_without_its_tensors_is_refused(model: Model, tmp_path: Path) ->
     save_file({"x": torch.ones(3)}, path, metadata)
     with pytest.raises(InputError, match=r"\Amodel: [^\n]+\Z"):
         Model.load(path, CPU)
+
+
+def test_every_flipped_bit_is_found(model: Model, tmp_path: Path) -> None:
+    """Anywhere in the file: in the header, in its checksum, in a weight."""
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    whole, draw = path.read_bytes(), random.Random(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for number in range(200):
+        place = draw.randrange(header if number % 2 else len(whole))
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(flipped)
+        if json.loads(whole[8:header]) != _header(flipped):  # a blank at the header's end may be another blank
+            with pytest.raises(InputError, match=r"\Amodel: [^\n]+\Z"):
+                Model.load(path, CPU)
+
+
+def test_a_file_of_an_earlier_version_has_no_checksum(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    tensors, header = load(path.read_bytes()), _header(path.read_bytes())["__metadata__"]
+    crc = header.pop("crc32")
+    save_file(tensors, path, {**header, "format": "litesnn-1"})
+    assert Model.load(path, CPU).genotype == model.genotype
+    for metadata in ({**header, "format": "litesnn-1", "crc32": crc}, header, {**header, "crc33": crc}):
+        save_file(tensors, path, metadata)
+        with pytest.raises(InputError, match="another checksum"):
+            Model.load(path, CPU)
+
+
+def test_a_network_larger_than_its_file_is_refused(model: Model, tmp_path: Path) -> None:
+    wide = replace(model, recipe=replace(model.recipe, retrain_channels=4000, search_channels=4000))
+    wide.save(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="weights in a file of fewer"):
+        Model.load(tmp_path / "m.safetensors", CPU)
+
+
+def _header(content: bytes) -> Any:
+    try:
+        return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (ValueError, RecursionError):
+        return None

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
-from litesnn.prune import kept_count, prune_mask
+from litesnn.kept import kept_count
+from litesnn.prune import prune_mask
 
 
 def expected_count(weights: int, p: float) -> int:

@@ -42,7 +42,13 @@ class Trained:
 
     @property
     def packed(self) -> Packed:
+        """From the file: without the channels that make no difference."""
         return read_packed(self.packed_path)
+
+    @property
+    def whole(self) -> Packed:
+        """With all channels."""
+        return pack(self.model)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Bit streams: there and back for anything, the smaller form, close to the entropy, and streams that are none."""
+"""Bit streams of format 1: anything that fits is read, by hand and at random, and streams that are none are refused."""
 
 from __future__ import annotations
 
@@ -7,48 +7,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litesnn.export.bits import pack_codes, pack_positions, unpack_codes, unpack_positions
+from litesnn.export.bits import unpack_codes, unpack_positions
 from litesnn.export.sizes import entropy_bits
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=400))
-def test_positions_there_and_back(marks: list[bool]) -> None:
+def filled(bits: list[int]) -> np.ndarray:
+    """Bytes filled from the lowest bit."""
+    return np.packbits(np.array(bits, np.uint8), bitorder="little")
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=400), st.integers(0, 6))
+def test_positions_in_every_form(marks: list[bool], k: int) -> None:
     mask = np.array(marks)
-    form, stream = pack_positions(mask)
-    assert len(stream) <= -(-len(mask) // 8)
-    assert np.array_equal(unpack_positions(form, stream, int(mask.sum()), len(mask)), mask)
+    assert np.array_equal(unpack_positions("bitmap", filled(list(marks)), int(mask.sum()), len(mask)), mask)
+    gaps = (np.diff(np.flatnonzero(mask), prepend=-1) - 1).tolist()
+    unary = [bit for gap in gaps for bit in [0] * (gap >> k) + [1]]
+    rest = [gap >> i & 1 for gap in gaps for i in range(k)]
+    assert np.array_equal(unpack_positions(f"rice{k}", filled(unary + rest), len(gaps), len(mask)), mask)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=6), st.integers(0, 99))
-def test_codes_there_and_back(layers: list[tuple[int, int]], seed: int) -> None:
+def test_codes_of_every_width(layers: list[tuple[int, int]], seed: int) -> None:
     draw = np.random.default_rng(seed)
     codes = [draw.integers(0, 1 << bits, count, dtype=np.uint8) for bits, count in layers]
-    stream = pack_codes(codes, [bits for bits, _ in layers])
-    assert len(stream) == -(-sum(bits * count for bits, count in layers) // 8)
-    got = unpack_codes(stream, [count for _, count in layers], [bits for bits, _ in layers])
+    flat = [
+        int(code) >> i & 1
+        for (bits, _), layer in zip(layers, codes, strict=True)
+        for code in layer
+        for i in range(bits)
+    ]
+    got = unpack_codes(filled(flat), [count for _, count in layers], [bits for bits, _ in layers])
     assert all(np.array_equal(a, b) for a, b in zip(got, codes, strict=True))
 
 
 def test_streams_by_hand() -> None:
     # Codes 1, 2, 3 of two bits, lowest bit first: 10 01 11 -> 0b111001.
-    assert pack_codes([np.array([1, 2, 3], np.uint8)], [2]).tolist() == [0b111001]
-    # Kept at 2 and 9 of 10: gaps 2 and 6. With k = 2: q 0 and 1 in unary 1 01, r 2 and 2 as 01 01: 7 bits against 10.
-    mask = np.zeros(10, np.bool_)
-    mask[[2, 9]] = True
-    form, stream = pack_positions(mask)
-    assert (form, stream.tolist()) == ("rice2", [0b1010101])
-    assert pack_positions(np.ones(9, np.bool_))[0] == "all"
-
-
-@pytest.mark.parametrize("p", [50, 70, 80, 90, 95])
-def test_positions_at_random_cost_little_more_than_their_entropy(p: int) -> None:
-    weights, kept = 200_000, 2000 * (100 - p)
-    mask = np.zeros(weights, np.bool_)
-    mask[np.random.default_rng(p).choice(weights, kept, replace=False)] = True
-    form, stream = pack_positions(mask)
-    bound = entropy_bits(1 - p / 100) * kept / 8
-    assert 0.995 * bound < len(stream) < 1.035 * bound
-    assert (form == "bitmap") == (p == 50)
+    (codes,) = unpack_codes(np.array([0b111001], np.uint8), [3], [2])
+    assert codes.tolist() == [1, 2, 3]
+    # Kept at 2 and 9 of 10: gaps 2 and 6. With k = 2: q 0 and 1 in unary 1 01, r 2 and 2 as 01 01: 7 bits.
+    assert np.flatnonzero(unpack_positions("rice2", np.array([0b1010101], np.uint8), 2, 10)).tolist() == [2, 9]
+    assert unpack_positions("all", np.zeros(0, np.uint8), 9, 9).all()
 
 
 def test_entropy_of_a_position() -> None:

@@ -1,14 +1,13 @@
-"""A packed network answers as the trained one does: the same bits everywhere, on whole test sets."""
+"""A packed network answers as the trained one does: the same spikes and logits, on whole test sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
@@ -17,39 +16,35 @@ from litesnn.evaluate import evaluate
 from litesnn.export.convert import pack, unpack
 from litesnn.export.packed import read_packed
 from litesnn.export.sizes import measure_sizes
+from litesnn.export.trim import trim
 from litesnn.inference import freeze
 from litesnn.model import Model
-from litesnn.network import Network
 from tests.litesnn.export.conftest import CPU, Trained, spikes_of
 from tests.litesnn.test_inference import BASE, CASES, drawn, lively
 from tests.litesnn.test_inference import trained as random_network
 
 
-@torch.no_grad()
-def norms_of(network: Network, x: Tensor, timesteps: int) -> list[Tensor]:
-    """What arrives at the nodes behind every batch norm, in one pass."""
-    seen: list[Tensor] = []
-
-    def note(module: nn.Module, inputs: object, output: Any) -> None:
-        seen.extend([output] if isinstance(output, Tensor) else [part for _, part in output])
-
-    hooks = [network.stem_norm.register_forward_hook(note)]
-    hooks += [convs.register_forward_hook(note) for cell in network.cells for convs in cell.convs]  # type: ignore[union-attr]
-    network(x, timesteps)
-    for hook in hooks:
-        hook.remove()
-    return seen
+def differing(one: list[Tensor], other: list[Tensor], alive: tuple[Any, ...]) -> int:
+    """Neuron updates in which two networks differ, among the channels that are left."""
+    rows = zip(one, other, alive, strict=True)
+    return sum(int((a != b)[:, torch.from_numpy(marks.copy())].sum()) for a, b, marks in rows)
 
 
-def test_the_whole_test_set_to_the_last_bit(trained: Trained) -> None:
+def test_the_whole_test_set(trained: Trained) -> None:
+    """In single precision a membrane within rounding of the threshold may go the other way, in double none does."""
     again, timesteps = unpack(trained.packed, CPU), trained.model.genotype.timesteps
+    _, alive = trim(trained.whole)
     expected, output = spikes_of(lambda: trained.model.network(trained.x, timesteps, measure_rates=True))
     got, out = spikes_of(lambda: again.network(trained.x, timesteps, measure_rates=True))
-    assert len(got) == len(expected) == 7 and all(map(torch.equal, got, expected))
-    assert lively(output.rates)
-    assert torch.equal(out.logits, output.logits)
-    arriving = norms_of(trained.model.network, trained.x, timesteps)
-    assert len(arriving) > 9 and all(map(torch.equal, norms_of(again.network, trained.x, timesteps), arriving))
+    assert len(got) == len(expected) == 7 and lively(output.rates)
+    differ = differing(got, expected, alive)
+    assert differ <= 2e-6 * sum(row.numel() for row in expected)
+    if not differ:
+        assert torch.equal(out.logits, output.logits)
+    assert torch.equal(out.logits.mean(0).argmax(-1), output.logits.mean(0).argmax(-1))
+    networks = [unpack(packed, CPU, double=True).network for packed in (trained.whole, trained.packed)]
+    rows = [spikes_of(lambda n=n: n(trained.x[:100].double(), timesteps))[0] for n in networks]
+    assert differing(*rows, alive) == 0
 
 
 def test_the_accuracies_and_the_frozen_form_are_the_same(trained: Trained) -> None:
@@ -59,7 +54,7 @@ def test_the_accuracies_and_the_frozen_form_are_the_same(trained: Trained) -> No
     for split in (trained.dataset.test, trained.dataset.val):
         first, *others = (evaluate(form, trained.dataset, split, timesteps) for form in forms)
         assert all(other.accuracy == first.accuracy for other in others)
-        assert torch.equal(first.rates, others[0].rates)
+        assert all((other.rates <= first.rates + 1e-5).all() for other in others)  # channels that are gone are silent
 
 
 def test_what_goes_with_the_network_is_kept(trained: Trained, tmp_path: Path) -> None:
@@ -69,10 +64,10 @@ def test_what_goes_with_the_network_is_kept(trained: Trained, tmp_path: Path) ->
     again = unpack(trained.packed, CPU)
     assert (again.genotype, again.classes) == (loaded.genotype, loaded.classes)
     assert torch.equal(again.mean, loaded.mean) and torch.equal(again.std, loaded.std)
-    assert torch.equal(again.rates, loaded.rates)
-    assert derived_cost(again.genotype, again.recipe, again.rates) == derived_cost(
-        loaded.genotype, loaded.recipe, loaded.rates
-    )
+    torch.testing.assert_close(again.rates, loaded.rates, rtol=0, atol=0.5 / 65535)
+    costs = [derived_cost(model.genotype, model.recipe, model.rates) for model in (again, loaded)]
+    assert costs[0].model_size_bits == costs[1].model_size_bits
+    assert costs[0].bit_synops == pytest.approx(costs[1].bit_synops, rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -94,7 +89,7 @@ def test_every_shape(name: str, seed: int, tmp_path: Path) -> None:
     x = torch.randn(5, *recipe.input_shape)
     expected, output = spikes_of(lambda: network(x, recipe.timesteps))
     got, out = spikes_of(lambda: again.network(x, recipe.timesteps))
-    assert all(map(torch.equal, got, expected)) and torch.equal(out.logits, output.logits)
+    assert differing(got, expected, trim(pack(model))[1]) == 0 and torch.equal(out.logits, output.logits)
     assert again.classes == names and size == (tmp_path / "m.lsnn").stat().st_size
 
 
@@ -102,19 +97,13 @@ def test_the_sizes(trained: Trained) -> None:
     packed, model = trained.packed, trained.model
     sizes = measure_sizes(packed)
     cost = derived_cost(model.genotype, model.recipe, model.rates)
-    assert sizes.paper == cost.model_size_bits and sizes.norms == cost.side_bits
-    assert sizes.file == 8 * trained.packed_path.stat().st_size
+    assert sizes.paper == cost.model_size_bits
+    assert sizes.file == 8 * trained.packed_path.stat().st_size == pytest.approx(sum(sizes.parts.values()))
     assert sizes.kept == sum(packed.kept) and sizes.weights == packed.plan.weights
     assert sizes.dense == sum(layer.weights * layer.bits for layer in packed.plan.layers)
-    assert sizes.file > sizes.paper + sizes.positions + sizes.norms
-    assert 3.4 < sizes.positions / sizes.kept < 3.8  # the entropy at p = 80 is 3.61
-
-
-def test_another_number_of_kept_weights_is_refused(trained: Trained) -> None:
-    packed = trained.packed
-    packed.codes[1][np.unravel_index(np.flatnonzero(packed.codes[1])[0], packed.codes[1].shape)] = 0
-    with pytest.raises(InputError, match=r"\Amodel: expected \d+ kept weights at p = 80 in cell1[^\n]+\Z"):
-        unpack(packed, CPU)
+    assert sizes.parts["positions"] + sizes.parts["codes"] <= 1.01 * sizes.bound
+    assert 3.4 < sizes.parts["positions"] / sizes.kept < 3.7  # the entropy at p = 80 is 3.61
+    assert measure_sizes(trained.whole) == sizes
 
 
 def test_a_packed_network_is_not_packed_again(trained: Trained) -> None:

@@ -1,4 +1,4 @@
-"""Files that are no packed networks: one line each, whatever is wrong with them, and no memory beyond their size."""
+"""Files of format 1: they still load, and what is none is refused in one line, without memory beyond its size."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from litesnn.checks import InputError
-from litesnn.export.packed import Packed, _checksum, read_packed
-from tests.litesnn.export.conftest import Trained
+from litesnn.config import Recipe
+from litesnn.export.format1 import checksum
+from litesnn.export.packed import Packed, read_packed
+from litesnn.export.runtime import Runtime
+from tests.litesnn.export.old_file import OLD_FILE, inputs, old_network
 
 ONE_LINE = r"\Amodel: expected [^\n]+\Z"
-fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 
 
 def refused(content: bytes, path: Path) -> str:
@@ -37,20 +40,20 @@ def parts_of(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
 def sealed(metadata: dict[str, str], tensors: dict[str, Any]) -> bytes:
     """A file with a checksum that is right, as somebody with bad intentions would write it."""
     metadata = {name: value for name, value in metadata.items() if name != "crc32"}
-    return save(tensors, metadata | {"crc32": _checksum(metadata, tensors)})
+    return save(tensors, metadata | {"crc32": checksum(metadata, tensors)})
 
 
 @fuzzed
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_truncated(share: float, trained: Trained, tmp_path: Path) -> None:
-    whole = trained.packed_path.read_bytes()
+def test_truncated(share: float, tmp_path: Path) -> None:
+    whole = OLD_FILE.read_bytes()
     refused(whole[: int(share * len(whole))], tmp_path / "m")
 
 
 @fuzzed
 @given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=3))
-def test_flipped_bits(flips: list[tuple[float, int]], trained: Trained, tmp_path: Path) -> None:
-    whole = bytearray(trained.packed_path.read_bytes())
+def test_flipped_bits(flips: list[tuple[float, int]], tmp_path: Path) -> None:
+    whole = bytearray(OLD_FILE.read_bytes())
     for place, bit in flips:
         whole[int(place * len(whole))] ^= 1 << bit
     (tmp_path / "m").write_bytes(whole)
@@ -59,7 +62,7 @@ def test_flipped_bits(flips: list[tuple[float, int]], trained: Trained, tmp_path
     except InputError as error:
         assert len(str(error).splitlines()) == 1
     else:  # the flips undid each other, or hit the header's padding
-        assert same(packed, trained.packed)
+        assert same(packed, old_network())
 
 
 @fuzzed
@@ -70,9 +73,9 @@ def test_anything(content: bytes, tmp_path: Path) -> None:
 
 @fuzzed
 @given(data=st.data())
-def test_contents_that_do_not_fit(data: st.DataObject, trained: Trained, tmp_path: Path) -> None:
+def test_contents_that_do_not_fit(data: st.DataObject, tmp_path: Path) -> None:
     """Arrays changed in length, type or value below a checksum that is right."""
-    metadata, tensors = parts_of(trained.packed_path)
+    metadata, tensors = parts_of(OLD_FILE)
     name = data.draw(st.sampled_from(sorted(tensors)))
     array = tensors[name]
     kinds = ["shorter", "longer", "type", "shape"] + (["nan", "minus"] if array.dtype == np.float32 else ["value"])
@@ -98,7 +101,7 @@ def test_contents_that_do_not_fit(data: st.DataObject, trained: Trained, tmp_pat
         assert len(str(error).splitlines()) == 1
     else:  # another network, of the same shapes
         assert kind == "value" or (kind == "minus" and name in ("mean", "scale", "bias"))
-        assert packed.plan == trained.packed.plan
+        assert packed.plan == old_network().plan
 
 
 json_values = st.recursive(
@@ -120,8 +123,8 @@ HUGE: list[dict[str, Any]] = [
 
 @fuzzed
 @given(data=st.data())
-def test_metadata_that_does_not_fit(data: st.DataObject, trained: Trained, tmp_path: Path) -> None:
-    metadata, tensors = parts_of(trained.packed_path)
+def test_metadata_that_does_not_fit(data: st.DataObject, tmp_path: Path) -> None:
+    metadata, tensors = parts_of(OLD_FILE)
     name = data.draw(st.sampled_from(["network", "genotype", "classes", "form", "kept"]))
     if name in ("network", "genotype") and data.draw(st.booleans()):
         values = json.loads(metadata[name])
@@ -135,12 +138,12 @@ def test_metadata_that_does_not_fit(data: st.DataObject, trained: Trained, tmp_p
     except InputError as error:
         assert len(str(error).splitlines()) == 1
     else:
-        assert packed.plan.weights == trained.packed.plan.weights
+        assert packed.plan.weights == old_network().plan.weights
 
 
 @pytest.mark.parametrize("change", HUGE, ids=lambda change: next(iter(change)))
-def test_huge_claims_take_no_memory(change: dict[str, Any], trained: Trained, tmp_path: Path) -> None:
-    metadata, tensors = parts_of(trained.packed_path)
+def test_huge_claims_take_no_memory(change: dict[str, Any], tmp_path: Path) -> None:
+    metadata, tensors = parts_of(OLD_FILE)
     genotype = json.loads(metadata["genotype"])
     cells = len(change.get("widths", genotype["bits"]))
     metadata["network"] = json.dumps({**json.loads(metadata["network"]), **change})
@@ -155,8 +158,8 @@ def test_huge_claims_take_no_memory(change: dict[str, Any], trained: Trained, tm
     assert peak < 100_000_000
 
 
-def test_nested_and_endless_metadata(trained: Trained, tmp_path: Path) -> None:
-    metadata, tensors = parts_of(trained.packed_path)
+def test_nested_and_endless_metadata(tmp_path: Path) -> None:
+    metadata, tensors = parts_of(OLD_FILE)
     for name, text in (
         ("genotype", "[" * 100_000),
         ("network", '{"classes":' + "9" * 5000 + "}"),
@@ -165,15 +168,55 @@ def test_nested_and_endless_metadata(trained: Trained, tmp_path: Path) -> None:
         refused(sealed({**metadata, name: text}, tensors), tmp_path / "m")
 
 
-def test_other_files(trained: Trained, tmp_path: Path) -> None:
-    metadata, tensors = parts_of(trained.packed_path)
-    assert "format lsnn-1, got 'litesnn-1'" in refused(trained.path.read_bytes(), tmp_path / "m")
-    assert "got 'lsnn-2'" in refused(sealed({**metadata, "format": "lsnn-2"}, tensors), tmp_path / "m")
-    assert "the parts of a packed" in refused(sealed(metadata, {**tensors, "more": tensors["codes"]}), tmp_path / "m")
-    assert "the parts of a packed" in refused(sealed({**metadata, "more": "x"}, tensors), tmp_path / "m")
+def test_other_files(tmp_path: Path) -> None:
+    metadata, tensors = parts_of(OLD_FILE)
+    assert "format 2 or lsnn-1 expected, not 'lsnn-3'" in refused(
+        sealed({**metadata, "format": "lsnn-3"}, tensors), tmp_path / "m"
+    )
+    assert "other parts" in refused(sealed(metadata, {**tensors, "more": tensors["codes"]}), tmp_path / "m")
+    assert "other parts" in refused(sealed({**metadata, "more": "x"}, tensors), tmp_path / "m")
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(InputError, match=r"\Amodel: expected a readable file, got [^\n]+\Z"):
             read_packed(path)
+
+
+@pytest.mark.parametrize("kept", [-1, 1])
+def test_a_number_of_kept_weights_that_contradicts_p(kept: int, tmp_path: Path) -> None:
+    metadata, tensors = parts_of(OLD_FILE)
+    changed = {**metadata, "kept": str(int(metadata["kept"]) + kept)}
+    assert "kept weights expected at p = 80" in refused(sealed(changed, tensors), tmp_path / "m")
+
+
+def test_a_weight_in_another_layer(tmp_path: Path) -> None:
+    """As many weights in all, but one more in one layer and one less in the next: every reader refuses the file."""
+    metadata, tensors = parts_of(OLD_FILE)
+    marks = np.concatenate([codes.ravel() != 0 for codes in old_network().codes])
+    stem = old_network().plan.layers[0].weights
+    marks[np.flatnonzero(~marks[:stem])[0]] = True
+    marks[stem + np.flatnonzero(marks[stem:])[0]] = False
+    changed = {**tensors, "positions": np.packbits(marks, bitorder="little")}
+    assert "expected at p = 80 in stem" in refused(sealed({**metadata, "form": "bitmap"}, changed), tmp_path / "m")
+
+
+def test_the_network_is_the_one_that_was_written() -> None:
+    """Figures from the version that wrote the file: scores of the first digit, classes and spikes of 20."""
+    packed = old_network()
+    assert packed.kept == (14, 58, 58, 58, 115, 115, 115, 115, 230, 230, 32) and packed.classes == tuple("0123456789")
+    answers = list(map(Runtime(packed), inputs(20)))
+    scores = [3.483761, -5.029505, -1.545744, -0.420293, -0.5744, -0.219486, -0.02802, -2.040756, -1.036723, -1.130121]
+    np.testing.assert_allclose(answers[0].scores, scores, atol=1e-6)
+    classes = [0, 1, 1, 3, 4, 3, 6, 7, 8, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 5]
+    assert [int(answer.scores.argmax()) for answer in answers] == classes
+
+
+def test_defaults_of_another_version_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = old_network()
+    for field in Recipe.__dataclass_fields__.values():
+        if field.name in ("tau", "v_threshold"):
+            monkeypatch.setattr(field, "default", 0.9)
+            monkeypatch.setattr(Recipe, field.name, 0.9)
+    again = old_network()
+    assert (again.recipe.tau, again.recipe.v_threshold) == (before.recipe.tau, before.recipe.v_threshold) == (0.2, 0.5)
 
 
 def same(one: Packed, other: Packed) -> bool:

@@ -1,0 +1,126 @@
+"""What writer and reader of a packed file agree upon: its first bytes, its models, and the bytes that a network needs."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litesnn.export.coder import Coder, Tree
+from litesnn.export.plan import Layer, Plan
+from litesnn.kept import kept_count
+
+MAGIC = b"LSNN"
+VERSION = 2
+DATASETS = ("", "digits", "cifar10", "cifar100", "speech_commands")
+"""Data sets by number; 0 stands for a name that follows."""
+
+INPUT_SKIPS = ("conv3x3", "conv1x1")
+PRECISIONS = ("fp32", "bf16")
+OPS = ("conv3x3", "skip")
+RATE_UNIT = 65535
+SILENT = -2.0
+"""Bias of a removed channel: its skips, two at most, do not lift it above 0."""
+
+WEIGHTS_PER_BYTE = 256
+LARGEST_LAYER = 2**24
+
+Marks = NDArray[np.bool_]
+
+
+@dataclass
+class Numbers:
+    """How numbers of one kind are distributed, learnt as they are coded: sign, exponent and length of the mantissa."""
+
+    sign: Tree = field(default_factory=lambda: Tree(1))
+    exponent: Tree = field(default_factory=lambda: Tree(11))
+    length: Tree = field(default_factory=lambda: Tree(6))
+
+    def code(self, coder: Coder, value: float = 0.0) -> float:
+        """Codes one finite double: of the mantissa what lies before its last 1, which single precision puts early.
+
+        Raises:
+            ValueError: no finite number.
+        """
+        (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+        mantissa = bits & ((1 << 52) - 1)
+        size = 52 - ((mantissa & -mantissa).bit_length() - 1) if mantissa else 0
+        (sign,) = coder.tree(self.sign, [bits >> 63])
+        (exponent,) = coder.tree(self.exponent, [bits >> 52 & 2047])
+        (size,) = coder.tree(self.length, [size])
+        if exponent == 2047 or size > 52:
+            raise ValueError("a number that is not finite")
+        if size:
+            top = coder.bits(size - 1, mantissa >> (53 - size))
+            mantissa = (top << 1 | 1) << (52 - size)
+        found: float = struct.unpack("<d", struct.pack("<Q", sign << 63 | exponent << 52 | mantissa))[0]
+        return found
+
+
+def code_decimal(coder: Coder, value: float = 0.0) -> float:
+    """A number from 0 as its shortest decimal: m / 10^e as two integers, m first.
+
+    Raises:
+        ValueError: too many digits.
+    """
+    _, digits, power = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(power, int)
+    whole = int("".join(map(str, digits))) * 10 ** max(0, power)
+    m, e = coder.integer(whole), coder.integer(max(0, -power))
+    if e > 400:
+        raise ValueError("a number with too many digits")
+    return float(f"{m}e-{e}")
+
+
+def code_text(coder: Coder, text: bytes = b"") -> bytes:
+    """Its length and its bytes."""
+    return bytes(coder.bits(8, text[i] if i < len(text) else 0) for i in range(coder.integer(len(text))))
+
+
+def rows_fed(plan: Plan) -> list[int | None]:
+    """For each layer the row that it leads to; None for the classifier."""
+    rows: list[int | None] = [None] * len(plan.layers)
+    for number, row in enumerate(plan.rows):
+        for layer in row.layers:
+            rows[layer] = number
+    return rows
+
+
+def alive_ends(plan: Plan, alive: Sequence[Marks]) -> list[tuple[Marks, Marks]]:
+    """For each layer which of its outputs and inputs are there, ``[O]`` and ``[I]``."""
+    ends = []
+    for layer, row in zip(plan.layers, rows_fed(plan), strict=True):
+        outputs = np.ones(layer.outputs, np.bool_) if row is None else alive[row]
+        inputs = (
+            np.concatenate([alive[read] for read in layer.reads]) if layer.reads else np.ones(layer.inputs, np.bool_)
+        )
+        ends.append((outputs, inputs))
+    return ends
+
+
+def kept_range(layer: Layer, p: float, left: int) -> tuple[int, int]:
+    """The least and the most of the layer's kept weights that may be among the ``left`` ones that are still there."""
+    kept = kept_count(layer.weights, p)
+    return max(0, kept - (layer.weights - left)), min(kept, left)
+
+
+def least_bytes(plan: Plan) -> int:
+    """Bytes of a file that may claim the plan's shapes, before it is known what of them is there."""
+    return math.ceil(plan.weights / WEIGHTS_PER_BYTE)
+
+
+def least_bits(plan: Plan, left: Sequence[int], kept: Sequence[int]) -> float:
+    """Bits of a stream with masks of ``kept`` among ``left`` weights per layer: these, and a quarter of all codes' bits."""
+    masks = sum(map(mask_bits, left, kept))
+    codes = sum(k * layer.bits for layer, k in zip(plan.layers, kept, strict=True))
+    return masks + codes / 4
+
+
+def mask_bits(weights: int, kept: int) -> float:
+    """log2 C(weights, kept): what naming one of all masks with this many kept weights costs."""
+    return (math.lgamma(weights + 1) - math.lgamma(kept + 1) - math.lgamma(weights - kept + 1)) / math.log(2)
