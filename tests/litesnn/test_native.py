@@ -144,7 +144,6 @@ def test_compiled_once_and_found_again(tmp_path: Path) -> None:
     assert native._is_whole(library)
 
 
-@built
 def test_a_library_that_is_not_whole_is_built_anew_and_never_loaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -155,7 +154,11 @@ def test_a_library_that_is_not_whole_is_built_anew_and_never_loaded(
         target.write_bytes(bytes(range(256)) * 40)
         built_as.append(target)
 
+    (tmp_path / "cc").write_text("#!/bin/sh\necho 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "cc"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("LITESNN_NATIVE", raising=False)
     monkeypatch.setattr(native, "_compile", compile_to)
     monkeypatch.setattr(native.ctypes, "CDLL", lambda path: loaded.append(Path(path).read_bytes()))
     native.kernels.__wrapped__()
