@@ -50,6 +50,12 @@ def test_a_file_and_its_card(kind: str, trained: Trained, tmp_path: Path, capsys
         assert fact in card, fact
 
 
+def test_c_comes_with_its_header(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = output_of(capsys, "export", trained.packed_path, "-o", tmp_path / "wake.c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wake.c", "wake.c.md", "wake.h"]
+    assert '#include "wake.h"' in (tmp_path / "wake.c").read_text() and "flash: " in printed and "RAM: " in printed
+
+
 def test_from_a_packed_file_without_a_result(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,11 +69,13 @@ def test_from_a_packed_file_without_a_result(
     assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "trained.onnx").read_bytes()
 
 
-def test_evaluate_and_describe_say_the_same_of_both(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("evaluate", "describe"):
-        texts = {output_of(capsys, command, path) for path in (trained.path, trained.packed_path)}
-        assert len(texts) == 1, texts
-    assert "size as in the paper" in texts.pop()
+def test_describe_says_the_same_of_both_and_evaluate_the_same_accuracy(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {output_of(capsys, "describe", path) for path in (trained.path, trained.packed_path)}
+    assert len(texts) == 1 and "size as in the paper" in texts.pop()
+    lines = {output_of(capsys, "evaluate", path).splitlines()[0] for path in (trained.path, trained.packed_path)}
+    assert len(lines) == 1 and lines.pop().startswith("accuracy")
 
 
 def test_run_shows_the_best_classes(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +93,7 @@ def test_run_shows_the_best_classes(trained: Trained, tmp_path: Path, capsys: py
 CASES = [
     ("export {tmp}/missing.safetensors", "model: expected a readable file"),
     ("export {tmp}/text.lsnn", "model: expected a packed network"),
-    ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, got 'tflite'"),
+    ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, c, got 'tflite'"),
     ("export {model} -o {tmp}/text.lsnn/below.lsnn", "expected a place that can be written"),
     ("export {tmp}/damaged/model.safetensors", "result: expected JSON"),
     ("export {tmp}/list/model.safetensors", "result: expected an object, got list"),
