@@ -87,7 +87,7 @@ def random_network(name: str) -> Packed:
         codes=tuple(codes),
         steps=draw.uniform(0.02, 0.05, len(plan.layers)).astype(np.float32),
         scale=tuple(draw.uniform(0.5, 2, layer.outputs).astype(np.float32) for layer in plan.layers[:-1]),
-        bias=tuple(draw.normal(0, 0.3, row.channels).astype(np.float32).astype(np.float64) for row in plan.rows),
+        bias=tuple(draw.normal(0.3, 0.2, row.channels).astype(np.float32).astype(np.float64) for row in plan.rows),
         mean=ones / 2,
         std=ones / 4,
         rates=np.full((len(plan.rows), plan.timesteps), 0.1, np.float32),

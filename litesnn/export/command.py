@@ -12,6 +12,7 @@ from litesnn.config import Recipe
 from litesnn.export.card import model_card, read_provenance
 from litesnn.export.convert import pack
 from litesnn.export.packed import Packed, read_packed
+from litesnn.export.rounding import changes, round_scales
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
 from litesnn.files import write_bytes, write_text
@@ -36,13 +37,18 @@ def export(args: argparse.Namespace) -> None:
     kind = check_choice("format", args.format or _kind(args.out), FORMATS)
     out = user_path("out", args.out) if args.out is not None else args.model.with_name(f"model.{kind}")
     packed, recipe = read_network(args.model)
+    lines = []
+    if check_choice("scales", args.scales, ("exact", "fp16")) == "fp16":
+        exact, packed = packed, round_scales(packed)
+        lines.append(("scales in fp16", changes(exact, packed)))
     content, beside = _content(packed, kind, out)
     card = model_card(packed, recipe, read_provenance(args.model), out.name, kind, len(content))
     write_bytes(out, content)
     for path, text in beside.items():
         write_text(path, text)
     write_text(out.with_name(out.name + ".md"), card)
-    lines = [("written", f"{out} ({len(content):,} bytes) and its card {out.name}.md"), *measure_sizes(packed).lines()]
+    lines.insert(0, ("written", f"{out} ({len(content):,} bytes) and its card {out.name}.md"))
+    lines += measure_sizes(packed).lines()
     width = max(len(name) for name, _ in lines)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in lines))
     if kind == "lsnn":

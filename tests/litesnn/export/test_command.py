@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from litesnn import cli
 from litesnn.cost import derived_cost
+from litesnn.export.packed import read_packed
 from tests.litesnn.export.conftest import Trained
 
 FORMATS = ("lsnn", "nir", "onnx")
@@ -56,6 +59,18 @@ def test_c_comes_with_its_header(trained: Trained, tmp_path: Path, capsys: pytes
     assert '#include "wake.h"' in (tmp_path / "wake.c").read_text() and "flash: " in printed and "RAM: " in printed
 
 
+def test_scales_in_fp16_say_what_they_change(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = output_of(capsys, "export", trained.path, "-o", tmp_path / "small.lsnn", "--scales", "fp16")
+    assert re.search(r"scales in fp16 +\d+ of 200 validation samples change their class, scores by", printed)
+    small, whole = (tmp_path / "small.lsnn").stat().st_size, trained.packed_path.stat().st_size
+    assert small < whole - sum(map(len, trained.packed.scale))  # a byte and more for each
+    again = read_packed(tmp_path / "small.lsnn")
+    for one, other in zip(again.scale + again.bias, trained.packed.scale + trained.packed.bias, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2**-12)
+
+
 def test_from_a_packed_file_without_a_result(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +110,7 @@ CASES = [
     ("export {tmp}/text.lsnn", "model: expected a packed network"),
     ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, c, got 'tflite'"),
     ("export {model} -o {tmp}/text.lsnn/below.lsnn", "expected a place that can be written"),
+    ("export {model} --scales fp8", "scales: expected one of exact, fp16, got 'fp8'"),
     ("export {tmp}/damaged/model.safetensors", "result: expected JSON"),
     ("export {tmp}/list/model.safetensors", "result: expected an object, got list"),
     ("run {tmp}/missing.lsnn {tmp}/x.png", "model: expected a readable file"),
