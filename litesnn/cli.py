@@ -69,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         "model", type=Path, help="model.safetensors; a result.json beside it fills the card; or a .lsnn file"
     )
     one.add_argument(
-        "--format", help="lsnn (packed, for litesnn run), nir or onnx (default: the ending of -o, or lsnn)"
+        "--format", help="lsnn (packed, for litesnn run), nir, onnx or c (default: the ending of -o, or lsnn)"
+    )
+    one.add_argument(
+        "--scales",
+        default="exact",
+        help="exact (default), or fp16: scales and biases rounded to 11 bits; says how many classes that changes",
     )
     one.add_argument("-o", "--out", metavar="FILE", help="file to write (default: model.FORMAT beside the model)")
     one.set_defaults(command="export")

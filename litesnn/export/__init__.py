@@ -1,5 +1,7 @@
-"""Networks that ship: the packed file and its runtime (NumPy alone), NIR, ONNX, and the model card beside each.
+"""Networks that ship: the packed file and its runtime (NumPy alone), C, NIR, ONNX, and the model card beside each.
 
-``bits``, ``plan``, ``packed``, ``runtime``, ``inputs``, ``sizes`` and ``run`` load no torch; ``convert``, ``card``,
-``nir_graph``, ``onnx_graph`` and ``command`` turn trained networks into files.
+``coder`` codes numbers, ``file_layout`` says what writer and reader agree upon, ``trim`` leaves out what makes no difference;
+``format1`` and ``bits`` read files of earlier versions. These, ``plan``, ``packed``, ``runtime``, ``inputs``, ``sizes``,
+``c_source`` and ``run`` load no torch; ``convert``, ``rounding``, ``card``, ``nir_graph``, ``onnx_graph`` and ``command`` turn
+trained networks into files.
 """

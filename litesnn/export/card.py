@@ -23,6 +23,7 @@ _VERSIONED = ("litesnn", "torch", "numpy", "safetensors")
 _USES = {
     "lsnn": "`litesnn run {name} FILE` classifies an image or a clip; `litesnn describe {name}` shows the network.",
     "nir": "A NIR graph, read by `nir.read`; its neurons are discretised with a step of 0.1 ms, see docs/export.md.",
+    "c": "C99 with its tables in the header beside it: `lsnn_classify` takes an image's bytes, see docs/export.md.",
     "onnx": "Input `input`, float32 [N, C, H, W], normalised as below; output `logits`, the mean over time, [N, K].",
 }
 
@@ -55,7 +56,7 @@ def model_card(
         trained_by: the recipe of its training; None where only the packed file is at hand, which does not hold it.
         provenance: see ``read_provenance``.
         name: file name of the export.
-        kind: ``lsnn``, ``nir`` or ``onnx``.
+        kind: ``lsnn``, ``nir``, ``onnx`` or ``c``.
         size: of the export in bytes.
     """
     recipe, genotype = packed.recipe, Genotype.from_json(json.dumps(dict(packed.genotype)))

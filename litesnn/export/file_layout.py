@@ -22,6 +22,7 @@ DATASETS = ("", "digits", "cifar10", "cifar100", "speech_commands")
 
 INPUT_SKIPS = ("conv3x3", "conv1x1")
 PRECISIONS = ("fp32", "bf16")
+RESIZES = ("crop", "none")
 OPS = ("conv3x3", "skip")
 RATE_UNIT = 65535
 SILENT = -2.0

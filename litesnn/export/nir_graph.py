@@ -60,7 +60,8 @@ def nir_graph(packed: Packed) -> Any:
         first += channels
     size = np.array(last.in_size)
     nodes["pool"] = nir.AvgPool2d(kernel_size=size, stride=size, padding=np.array([0, 0]))
-    nodes["flat"] = nir.Flatten(input_type={"input": np.array([last.outputs, 1, 1])}, start_dim=0, end_dim=-1)
+    # Counted from the end: some programs count dimensions with the batch (snnTorch), others without (SpikingJelly).
+    nodes["flat"] = nir.Flatten(input_type={"input": np.array([last.outputs, 1, 1])}, start_dim=-3, end_dim=-1)
     edges += [("pool", "flat"), ("flat", "output")]
     nodes["output"] = nir.Output(output_type={"output": np.array([last.outputs])})
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata={"dt": DT, "timesteps": plan.timesteps})

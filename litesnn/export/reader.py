@@ -21,6 +21,7 @@ from litesnn.export.file_layout import (
     OPS,
     PRECISIONS,
     RATE_UNIT,
+    RESIZES,
     SILENT,
     VERSION,
     Marks,
@@ -101,12 +102,15 @@ def _header(coder: Decoder, room: int) -> tuple[dict[str, Any], dict[str, Any]]:
         [[coder.uniform(node + 2), OPS[coder.bits(1)]] for _ in range(2)] for node in range(nodes)
     ]  # an input's number first, then its operation
     skip, precision = INPUT_SKIPS[coder.bits(1)], PRECISIONS[coder.bits(1)]
-    p, tau, threshold, val_fraction = (code_decimal(coder) for _ in range(4))
+    p, tau, threshold, val_fraction, test_fraction = (code_decimal(coder) for _ in range(5))
     fields = {
         "input_shape": shape,
         "classes": classes,
         "val_fraction": val_fraction,
+        "test_fraction": test_fraction,
         "split_seed": coder.integer(),
+        "logit_scale": code_decimal(coder),
+        "resize": RESIZES[coder.bits(1)],
         "widths": widths[1:],
         "nodes": nodes,
         "search_channels": channels,

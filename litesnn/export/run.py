@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
 def report(packed: Packed, answer: Answer, top: int, seconds: float) -> str:
     """The text that ``run`` prints."""
     best = np.argsort(-answer.scores, kind="stable")[:top]
-    shares = np.exp(answer.scores - answer.scores.max())
+    shares = np.exp(packed.recipe.logit_scale * (answer.scores - answer.scores.max()))
     shares /= shares.sum()
     width = max(len(packed.classes[k]) for k in best)
     lines = [f"{packed.classes[k]:<{width}}  {100 * shares[k]:5.1f} %   score {answer.scores[k]:.4f}" for k in best]

@@ -19,6 +19,7 @@ from litesnn.export.file_layout import (
     OPS,
     PRECISIONS,
     RATE_UNIT,
+    RESIZES,
     VERSION,
     Marks,
     Numbers,
@@ -127,9 +128,11 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
             coder.bits(1, OPS.index(op))
     coder.bits(1, INPUT_SKIPS.index(recipe.input_skip))
     coder.bits(1, PRECISIONS.index(recipe.precision))
-    for value in (genotype["p"], recipe.tau, recipe.v_threshold, recipe.val_fraction):
+    for value in (genotype["p"], recipe.tau, recipe.v_threshold, recipe.val_fraction, recipe.test_fraction):
         code_decimal(coder, float(value))
     coder.integer(recipe.split_seed)
+    code_decimal(coder, recipe.logit_scale)
+    coder.bits(1, RESIZES.index(recipe.resize))
     return coder.bits_written
 
 

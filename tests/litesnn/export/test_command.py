@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from litesnn import cli
 from litesnn.cost import derived_cost
+from litesnn.export.packed import read_packed
 from tests.litesnn.export.conftest import Trained
 
 FORMATS = ("lsnn", "nir", "onnx")
@@ -50,6 +53,24 @@ def test_a_file_and_its_card(kind: str, trained: Trained, tmp_path: Path, capsys
         assert fact in card, fact
 
 
+def test_c_comes_with_its_header(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = output_of(capsys, "export", trained.packed_path, "-o", tmp_path / "wake.c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wake.c", "wake.c.md", "wake.h"]
+    assert '#include "wake.h"' in (tmp_path / "wake.c").read_text() and "flash: " in printed and "RAM: " in printed
+
+
+def test_scales_in_fp16_say_what_they_change(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = output_of(capsys, "export", trained.path, "-o", tmp_path / "small.lsnn", "--scales", "fp16")
+    assert re.search(r"scales in fp16 +\d+ of 200 validation samples change their class, scores by", printed)
+    small, whole = (tmp_path / "small.lsnn").stat().st_size, trained.packed_path.stat().st_size
+    assert small < whole - sum(map(len, trained.packed.scale))  # a byte and more for each
+    again = read_packed(tmp_path / "small.lsnn")
+    for one, other in zip(again.scale + again.bias, trained.packed.scale + trained.packed.bias, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2**-12)
+
+
 def test_from_a_packed_file_without_a_result(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,11 +84,13 @@ def test_from_a_packed_file_without_a_result(
     assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "trained.onnx").read_bytes()
 
 
-def test_evaluate_and_describe_say_the_same_of_both(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("evaluate", "describe"):
-        texts = {output_of(capsys, command, path) for path in (trained.path, trained.packed_path)}
-        assert len(texts) == 1, texts
-    assert "size as in the paper" in texts.pop()
+def test_describe_says_the_same_of_both_and_evaluate_the_same_accuracy(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {output_of(capsys, "describe", path) for path in (trained.path, trained.packed_path)}
+    assert len(texts) == 1 and "size as in the paper" in texts.pop()
+    lines = {output_of(capsys, "evaluate", path).splitlines()[0] for path in (trained.path, trained.packed_path)}
+    assert len(lines) == 1 and lines.pop().startswith("accuracy")
 
 
 def test_run_shows_the_best_classes(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,8 +108,9 @@ def test_run_shows_the_best_classes(trained: Trained, tmp_path: Path, capsys: py
 CASES = [
     ("export {tmp}/missing.safetensors", "model: expected a readable file"),
     ("export {tmp}/text.lsnn", "model: expected a packed network"),
-    ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, got 'tflite'"),
+    ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, c, got 'tflite'"),
     ("export {model} -o {tmp}/text.lsnn/below.lsnn", "expected a place that can be written"),
+    ("export {model} --scales fp8", "scales: expected one of exact, fp16, got 'fp8'"),
     ("export {tmp}/damaged/model.safetensors", "result: expected JSON"),
     ("export {tmp}/list/model.safetensors", "result: expected an object, got list"),
     ("run {tmp}/missing.lsnn {tmp}/x.png", "model: expected a readable file"),

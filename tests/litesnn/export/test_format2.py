@@ -111,7 +111,8 @@ def test_a_trained_network_answers_the_same(tmp_path: Path) -> None:
 
 def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> None:
     """A new field has to be put into the file, or into this list with a reason."""
-    of_no_use = {"search_channels", "bit_widths", "dspike_b"}  # the search's width and candidates, the surrogate
+    # The search's width and candidates, the surrogate, where training starts, what chose the masks.
+    of_no_use = {"search_channels", "bit_widths", "dspike_b", "norm_weight", "mask_from"}
     names = {f.name for f in fields(Recipe) if f.metadata["group"] == "network"} - of_no_use
     changes: dict[str, Any] = {
         "widths": (2, 4),
@@ -126,6 +127,7 @@ def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> Non
         "precision": "bf16",
     }
     assert names == set(changes), "decide whether the packed file has to hold it"
+    changes |= {"test_fraction": 0.3, "logit_scale": 4.0, "resize": "none"}
     plain = drawn().to_bytes()
     assert all(drawn(**{name: value}).to_bytes() != plain for name, value in changes.items())
 

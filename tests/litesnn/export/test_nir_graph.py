@@ -11,7 +11,7 @@ import torch
 
 from litesnn.config import Recipe
 from litesnn.export.convert import pack, unpack
-from litesnn.export.nir_graph import DT, nir_bytes
+from litesnn.export.nir_graph import DT, nir_bytes, nir_graph
 from litesnn.export.packed import Packed
 from litesnn.model import Model
 from tests.litesnn.export.conftest import CPU, Trained, spikes_of
@@ -67,6 +67,13 @@ def test_parameters_of_the_neurons(trained: Trained, tmp_path: Path) -> None:
         np.testing.assert_allclose(1 - DT / node.tau, 0.2)
         np.testing.assert_allclose(DT / node.tau * node.r, 1)
         assert (node.v_threshold == 0.5).all() and not node.v_reset.any() and not node.v_leak.any()
+
+
+def test_a_batch_stays_a_batch_however_dimensions_are_counted(trained: Trained) -> None:
+    flat = nir_graph(trained.packed).nodes["flat"]
+    assert flat.output_type["output"].tolist() == [10]  # NIR's own idea, without a batch
+    pooled = torch.zeros(3, 10, 1, 1)  # snnTorch and nirtorch hand the node's numbers to this layer
+    assert torch.nn.Flatten(flat.start_dim, flat.end_dim)(pooled).shape == (3, 10)
 
 
 @pytest.mark.parametrize("tau", [0.2, 0.5, 1.0])
