@@ -9,6 +9,7 @@ import soundfile
 from PIL import Image
 
 from litesnn import InputError, Recipe, cli
+from litesnn.export.packed import read_packed
 from litesnn.options import add_recipe_options, recipe_from
 
 
@@ -94,6 +95,6 @@ def test_from_photos_to_an_answer(photos: Path, tmp_path: Path, capsys: pytest.C
     assert "skipped 1 file that cannot be read:" in capsys.readouterr().out
     model = tmp_path / "out" / "model.safetensors"
     assert cli.main(["export", str(model)]) == 0
-    assert b'\\"resize\\":\\"crop\\"' in model.with_suffix(".lsnn").read_bytes()
+    assert read_packed(model.with_suffix(".lsnn")).recipe.resize == "crop"
     assert cli.main(["run", str(model.with_suffix(".lsnn")), str(photos / "grey" / "6.png")]) == 0
     assert "dark" in capsys.readouterr().out

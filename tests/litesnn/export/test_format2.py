@@ -180,7 +180,7 @@ def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(tmp_path: Path)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         assert peak <= 16 * len(mutant) + SLACK
-    assert accepted > 100  # weights and numbers may be any
+    assert accepted > 5  # some are networks, of other numbers; the checksum is what finds those
 
 
 def mutants(whole: bytes, draw: np.random.Generator, count: int) -> Any:
