@@ -3,7 +3,7 @@
 Every run trains the same hand-written cell, 2 bits in every cell, nothing pruned, for the same processor seconds: each variant gets as
 many epochs as its own steps allow, timed in turns with all others before the first run. Variants are the
 preset, the preset less one ingredient (its fields as in the paper's recipe or, where that cannot learn in so short a time, as in the
-preset before), and the preset before. The validation split decides; the test split is reported.
+preset before), the preset with what is off in it, and the preset before. The validation split decides; the test split is reported.
 
     python -m benchmarks recipe cifar10-small --dataset folder:CIFAR10 --seconds 60 --seeds 3 --threads 1
 """
@@ -66,6 +66,15 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {  # name -> the fields that go back
     "T = 1": (),
     "more cells": ("widths",),
 }
+PRUNED = 80
+BY_SCORES, TWO = f"{PRUNED} % pruned", "less T = 1"
+CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is compared with, and its fields
+    "norm not decayed": (NEW, {"norm_decay": False}),
+    "T = 2, a loss per timestep": (TWO, {"timestep_loss": 0.5}),
+    BY_SCORES: (NEW, {}),
+    f"{BY_SCORES}, by magnitude": (BY_SCORES, {"mask_from": "magnitude"}),
+    f"{BY_SCORES}, by magnitude, gradually": (BY_SCORES, {"mask_from": "magnitude", "prune_ramp": 0.5}),
+}
 ROUNDS, TOGETHER = 6, 3
 """Turns that the variants take to show how fast they are, and steps in a turn."""
 IMAGE = Path(__file__).parents[2] / "docs" / "images"
@@ -80,15 +89,18 @@ def variants(recipe: Recipe, preset: str) -> dict[str, Recipe]:
         without = Recipe.from_dict({**recipe.to_dict(), **{field: before[field] for field in fields}})
         if without != recipe or name == "T = 1":
             found[f"less {name}"] = without
+    for name, (_, fields) in CANDIDATES.items():
+        found[name] = replace(recipe, **fields)
     every = {field: before[field] for fields in INGREDIENTS.values() for field in fields}
     found[OLD] = Recipe.from_dict({**recipe.to_dict(), **every, **BEFORE[preset]})
     return found
 
 
 def genotype(recipe: Recipe, variant: str) -> Genotype:
-    """The hand-written network: one timestep, two where the variant goes back to them."""
-    steps = 2 if variant in (OLD, "less T = 1") else 1
-    return Genotype(nodes=CELL, bits=(BITS,) * recipe.cells, timesteps=steps)
+    """The hand-written network of one timestep, or two, nothing pruned or much, as the variant says."""
+    steps = 2 if variant in (OLD, TWO) or variant.startswith("T = 2") else 1
+    p = PRUNED if variant.startswith(BY_SCORES) else 0
+    return Genotype(nodes=CELL, bits=(BITS,) * recipe.cells, timesteps=steps, p=p)
 
 
 def step_seconds(chosen: dict[str, Recipe], data: Dataset) -> dict[str, float]:
@@ -144,12 +156,14 @@ def train(record: Record, variant: str, seed: int, data: Dataset) -> Row:
 
 
 def report(result: dict[str, Any]) -> str:
-    """The stored record as a table: accuracy of every variant, and what the recipe has over it, seed by seed."""
+    """The stored record as a table: accuracy of every variant, and what its ingredient is worth, seed by seed."""
     lines = heading(result)
     for preset, found in presets_of(result):
         body = []
         for variant, rows in by_variant(found["runs"], found["variants"]):
-            losses = [-change for change in paired(found["runs"], NEW, variant, "val_accuracy")]
+            base = CANDIDATES[variant][0] if variant in CANDIDATES else NEW
+            gains = paired(found["runs"], base, variant, "val_accuracy")
+            losses = gains if variant in CANDIDATES else [-change for change in gains]
             body.append(
                 [
                     f"{preset}, {variant}",
@@ -189,9 +203,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"seconds: expected {record.here['seconds']} as in the record, got {seconds}")
         names = list(variants(record.recipe, options.preset))
         record.here["variants"] = names
-        if "step_seconds" not in record.here:
-            found = step_seconds(variants(record.recipe, options.preset), record.data())
-            record.here["step_seconds"] = {name: round(value, 5) for name, value in found.items()}
+        timed = record.here.setdefault("step_seconds", {})
+        new = {name: r for name, r in variants(record.recipe, options.preset).items() if name not in timed}
+        if new:
+            timed |= {name: round(value, 5) for name, value in step_seconds(new, record.data()).items()}
         record.complete(names, lambda variant, seed, data: train(record, variant, seed, data))
         image = options.image or IMAGE / f"recipe-{options.preset}.png"
         draw_ingredients(record.here["runs"], names, f"{options.preset}, {seconds:g} s of one core", image)

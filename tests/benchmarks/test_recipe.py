@@ -25,14 +25,21 @@ def test_a_variant_goes_back_in_the_fields_of_its_ingredient_alone(preset: str) 
     assert list(found)[0] == causes.NEW and list(found)[-1] == causes.OLD
     assert found[causes.NEW] == recipe
     for name, variant in found.items():
-        if name in (causes.NEW, causes.OLD):
+        if name in (causes.NEW, causes.OLD) or name in causes.CANDIDATES:
             continue
         changed = {key for key, value in recipe.to_dict().items() if variant.to_dict()[key] != value}
         assert changed <= set(causes.INGREDIENTS[name.removeprefix("less ")])
         assert changed or name == "less T = 1"
     assert found["less Nesterov"].nesterov is False and found["less label smoothing"].label_smoothing == 0
     steps = {name: causes.genotype(variant, name).timesteps for name, variant in found.items()}
-    assert {name for name, count in steps.items() if count == 2} == {causes.OLD, "less T = 1"}
+    assert {name for name, count in steps.items() if count == 2} == {
+        causes.OLD,
+        causes.TWO,
+        "T = 2, a loss per timestep",
+    }
+    assert all(base in found for base, _ in causes.CANDIDATES.values())
+    pruned = {name for name, variant in found.items() if causes.genotype(variant, name).p}
+    assert pruned == {name for name in causes.CANDIDATES if name.startswith("80 % pruned")} and len(pruned) == 3
 
 
 def test_the_preset_before_has_nothing_of_what_came_later() -> None:
