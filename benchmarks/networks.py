@@ -1,0 +1,81 @@
+"""Networks of the small presets beside the front of the presets before: test accuracy over the bytes of the file.
+
+Draws what docs/data holds, and prints it; the commands that trained the networks are in docs/results.md.
+
+    python -m benchmarks networks
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from benchmarks.plots import BLUE, GREY, save
+from benchmarks.record import table
+
+DOCS = Path(__file__).parents[1] / "docs"
+Row = dict[str, str]
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a CSV file, by column."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
+    """Test accuracy over the size of the file, whose axis is logarithmic.
+
+    Args:
+        networks: with ``file_bytes``, ``test_accuracy``, ``retrain_channels`` and ``core_minutes``.
+        front: of earlier presets, with ``file_bits`` and ``test_accuracy``.
+        title: heading.
+        path: the PNG file.
+    """
+    figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    before = sorted((float(row["file_bits"]) / 8e3, float(row["test_accuracy"])) for row in front)
+    panel.plot(
+        *zip(*before, strict=True), "o--", color=GREY, markersize=4, linewidth=1, label="front of the presets before"
+    )
+    for row in networks:
+        place = float(row["file_bytes"]) / 1e3, float(row["test_accuracy"])
+        panel.plot(*place, "o", color=BLUE, markersize=6)
+        text = f"C = {row['retrain_channels']}, {float(row['core_minutes']):.0f} min of a core"
+        panel.annotate(text, place, xytext=(-8, 5), textcoords="offset points", ha="right", fontsize=9, color=BLUE)
+    panel.set_xscale("log")
+    panel.set_xticks([10, 20, 50, 100, 150])
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xlim(5, 200)
+    panel.set_xlabel("packed file (kB)")
+    panel.set_ylabel("test accuracy (%)")
+    panel.set_title(title, fontsize=10)
+    panel.grid(True, color="#eee")
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, fontsize=9, loc="lower right")
+    save(figure, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    made = argparse.ArgumentParser(prog="networks", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--out", type=Path, default=DOCS / "images" / "cifar10-small-networks.png", metavar="FILE.png")
+    options = made.parse_args(arguments)
+    networks = read(DOCS / "data" / "cifar10-small-networks.csv")
+    front = read(DOCS / "data" / "cifar10-small-front.csv")
+    draw(networks, front, "CIFAR-10, one seed each; new: no search, all 45,000 training images", options.out)
+    columns = list(networks[0])
+    print("\n".join(table(columns, [[row[name] for name in columns] for row in networks])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
