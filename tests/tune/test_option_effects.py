@@ -174,7 +174,7 @@ def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixtu
 
 def test_names_are_printed_as_they_are(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Square brackets and colons mean something to what prints them in colour."""
-    name = "a [x] [/red] :cat: b"
+    name = "a [x] [red] :cat: b"
     (storage / "a").rename(storage / name)
     code, output, _ = call(capsys, "report", "--storage", str(storage), "--name", name)
     assert code == 0 and output.count(str(storage / name)) == 5
