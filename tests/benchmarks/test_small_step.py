@@ -26,5 +26,5 @@ def test_both_checkouts_are_measured(
 
 
 def test_a_folder_that_is_no_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert small_step.main(["--before", str(tmp_path), "--out", str(tmp_path / "x.json")]) == 2
+    assert small_step.main(["--before", str(tmp_path), "--out", str(tmp_path / "small_step.json")]) == 2
     assert capsys.readouterr().err.startswith("small_step: before: expected a checkout")
