@@ -89,8 +89,8 @@ def variants(recipe: Recipe, preset: str) -> dict[str, Recipe]:
         without = Recipe.from_dict({**recipe.to_dict(), **{field: before[field] for field in fields}})
         if without != recipe or name == "T = 1":
             found[f"less {name}"] = without
-    for name, (_, fields) in CANDIDATES.items():
-        found[name] = replace(recipe, **fields)
+    for name, (_, values) in CANDIDATES.items():
+        found[name] = replace(recipe, **values)
     every = {field: before[field] for fields in INGREDIENTS.values() for field in fields}
     found[OLD] = Recipe.from_dict({**recipe.to_dict(), **every, **BEFORE[preset]})
     return found
