@@ -8,6 +8,7 @@ normalisation makes of each of the 256 is a table. Scores are integer sums: the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
@@ -42,7 +43,8 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
     packed, alive = trim(packed)
     plan, recipe = packed.plan, packed.recipe
     ends, channels = alive_ends(plan, alive), [int(marks.sum()) for marks in alive]
-    first, inputs, taps, scales, layers, reads = [0], [], [], [], [], []
+    first, inputs, taps, scales = [0], list[int](), list[int](), list[int]()
+    layers, reads = list[str](), list[int]()
     for index, (layer, (outputs, kept)) in enumerate(zip(plan.layers, ends, strict=True)):
         codes = packed.codes[index][outputs][:, kept]
         layers.append(
@@ -58,7 +60,7 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
             first.append(len(inputs))
         if index < len(packed.scale):
             scales += _fixed(packed.steps[index].astype(np.float64) / 2 * packed.scale[index][outputs])
-    rows, skips, skip_channels, bias, spikes = [], [], [], [], 0
+    rows, skips, skip_channels, bias, spikes = list[str](), list[str](), list[int](), list[int](), 0
     for row, marks, count in zip(plan.rows, alive, channels, strict=True):
         rows.append(
             f"{{{count}, {row.size[0]}, {row.size[1]}, {row.layers[0] if row.layers else 0}, {len(row.layers)}, "
@@ -68,11 +70,10 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
             skips.append(f"{{{source}, {len(skip_channels)}}}")
             place = np.where(alive[source], np.cumsum(alive[source]) - 1, _NO_CHANNEL)
             skip_channels += place[marks].tolist()
-        _normal(packed.bias[len(rows) - 1])
         bias += _fixed(packed.bias[len(rows) - 1][marks])
         spikes += plan.timesteps * count * row.size[0] * row.size[1]
     decay = Fraction(repr(plan.tau)).limit_denominator(4096)
-    tables = {
+    tables: Mapping[str, Sequence[object]] = {
         "uint8_t lsnn_tap": taps,
         f"{'uint8_t' if max([0, *inputs]) < 256 else 'uint16_t'} lsnn_input": inputs,
         f"{'uint16_t' if first[-1] < 65536 else 'uint32_t'} lsnn_first": first,
@@ -141,7 +142,7 @@ typedef struct {{ uint16_t row, first; }} lsnn_skip_t;
 """
 
 
-def _table(name: str, values: list[object]) -> str:
+def _table(name: str, values: Sequence[object]) -> str:
     body = ", ".join(f"INT64_C({v})" if name.startswith("int64") else str(v) for v in values) or "0"
     return f"static const {name}[] = {{{body if not name.startswith('lsnn_skip_t') or values else '{0, 0}'}}};"
 
