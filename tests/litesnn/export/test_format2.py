@@ -27,7 +27,7 @@ from litesnn.kept import kept_count
 from tests.litesnn.export.old_file import inputs, old_network
 
 MUTANTS = 2000
-SLACK = 100_000  # bytes that reading takes for whatever file: the recipe, the plan, models that learn
+SLACK = 50_000  # bytes that reading takes for whatever file: the recipe, the plan, models that learn
 
 
 def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **changes: Any) -> Packed:
@@ -178,7 +178,7 @@ def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(tmp_path: Path)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         assert peak <= 16 * len(mutant) + SLACK
-    assert accepted > 100  # weights and numbers may be any
+    assert accepted > 10  # what is coded last may be anything
 
 
 def mutants(whole: bytes, draw: np.random.Generator, count: int) -> Any:
