@@ -88,8 +88,8 @@ def random_network(name: str) -> Packed:
         steps=draw.uniform(0.02, 0.05, len(plan.layers)).astype(np.float32),
         scale=tuple(draw.uniform(0.5, 2, layer.outputs).astype(np.float32) for layer in plan.layers[:-1]),
         bias=tuple(draw.normal(0.3, 0.2, row.channels).astype(np.float32).astype(np.float64) for row in plan.rows),
-        mean=(ones / 2).astype(np.float32),
-        std=(ones / 4).astype(np.float32),
+        mean=ones * np.float32(0.5),
+        std=ones * np.float32(0.25),
         rates=np.full((len(plan.rows), plan.timesteps), 0.1, np.float32),
     )
 

@@ -8,7 +8,7 @@ normalisation makes of each of the 256 is a table. Scores are integer sums: the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
@@ -43,8 +43,8 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
     packed, alive = trim(packed)
     plan, recipe = packed.plan, packed.recipe
     ends, channels = alive_ends(plan, alive), [int(marks.sum()) for marks in alive]
-    first, inputs, taps, reads = [0], list[int](), list[int](), list[int]()
-    scales, layers = [], []
+    first, inputs, taps, scales = [0], list[int](), list[int](), list[int]()
+    layers, reads = list[str](), list[int]()
     for index, (layer, (outputs, kept)) in enumerate(zip(plan.layers, ends, strict=True)):
         codes = packed.codes[index][outputs][:, kept]
         layers.append(
@@ -60,8 +60,7 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
             first.append(len(inputs))
         if index < len(packed.scale):
             scales += _fixed(packed.steps[index].astype(np.float64) / 2 * packed.scale[index][outputs])
-    rows, spikes = [], 0
-    skips, skip_channels, bias = list[str](), list[int](), list[int]()
+    rows, skips, skip_channels, bias, spikes = list[str](), list[str](), list[int](), list[int](), 0
     for row, marks, count in zip(plan.rows, alive, channels, strict=True):
         rows.append(
             f"{{{count}, {row.size[0]}, {row.size[1]}, {row.layers[0] if row.layers else 0}, {len(row.layers)}, "
@@ -71,11 +70,10 @@ def c_files(packed: Packed, header_name: str) -> CFiles:
             skips.append(f"{{{source}, {len(skip_channels)}}}")
             place = np.where(alive[source], np.cumsum(alive[source]) - 1, _NO_CHANNEL)
             skip_channels += place[marks].tolist()
-        _normal(packed.bias[len(rows) - 1])
         bias += _fixed(packed.bias[len(rows) - 1][marks])
         spikes += plan.timesteps * count * row.size[0] * row.size[1]
     decay = Fraction(repr(plan.tau)).limit_denominator(4096)
-    tables: dict[str, Sequence[object]] = {
+    tables: Mapping[str, Sequence[object]] = {
         "uint8_t lsnn_tap": taps,
         f"{'uint8_t' if max([0, *inputs]) < 256 else 'uint16_t'} lsnn_input": inputs,
         f"{'uint16_t' if first[-1] < 65536 else 'uint32_t'} lsnn_first": first,

@@ -28,7 +28,7 @@ RATE_UNIT = 65535
 SILENT = -2.0
 """Bias of a removed channel: its skips, two at most, do not lift it above 0."""
 
-WEIGHTS_PER_BYTE = 256
+WEIGHTS_PER_BYTE = 64
 LARGEST_LAYER = 2**24
 
 Marks = NDArray[np.bool_]

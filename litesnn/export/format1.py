@@ -20,12 +20,13 @@ from safetensors.numpy import load
 
 from litesnn.config import Recipe
 from litesnn.export.bits import unpack_codes, unpack_positions
-from litesnn.export.file_layout import LARGEST_LAYER, WEIGHTS_PER_BYTE
+from litesnn.export.file_layout import LARGEST_LAYER
 from litesnn.export.packed import Packed
 from litesnn.export.plan import Plan, make_plan
 from litesnn.kept import kept_count
 
 FORMAT = "lsnn-1"
+_WEIGHTS_PER_BYTE = 128  # a network pruned to 99 % has some 50 weights per byte of its file
 _TENSORS = {
     "codes": np.uint8,
     "positions": np.uint8,
@@ -101,7 +102,7 @@ def _build(metadata: dict[str, str], tensors: dict[str, NDArray[Any]], size: int
     classes = json.loads(metadata["classes"])
     if not isinstance(classes, list) or len(classes) != recipe.classes or not all(isinstance(c, str) for c in classes):
         raise ValueError("class names of another network")
-    if plan.weights > size * WEIGHTS_PER_BYTE or max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
+    if plan.weights > size * _WEIGHTS_PER_BYTE or max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
         raise ValueError(f"{plan.weights} weights in a file of {size} bytes")
     for name in ("mean", "std"):
         if not _fits(tensors[name].shape, recipe.input_shape):

@@ -19,7 +19,7 @@ _SAMPLES = 200
 
 
 def round_scales(packed: Packed) -> Packed:
-    """The network with scales and biases rounded to 11 significant bits, at most 1 in 4096 away."""
+    """The network with scales and biases rounded to 11 significant bits, at most 1 in 2048 away."""
     return replace(packed, scale=tuple(map(_rounded, packed.scale)), bias=tuple(map(_rounded, packed.bias)))
 
 

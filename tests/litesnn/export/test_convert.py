@@ -54,7 +54,7 @@ def test_the_accuracies_and_the_frozen_form_are_the_same(trained: Trained) -> No
     for split in (trained.dataset.test, trained.dataset.val):
         first, *others = (evaluate(form, trained.dataset, split, timesteps) for form in forms)
         assert all(other.accuracy == first.accuracy for other in others)
-        assert all((other.rates <= first.rates + 1e-5).all() for other in others)  # channels that are gone are silent
+        assert all((other.rates <= first.rates + 1e-4).all() for other in others)  # channels that are gone are silent
 
 
 def test_what_goes_with_the_network_is_kept(trained: Trained, tmp_path: Path) -> None:

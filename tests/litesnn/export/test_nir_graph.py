@@ -69,11 +69,18 @@ def test_parameters_of_the_neurons(trained: Trained, tmp_path: Path) -> None:
         assert (node.v_threshold == 0.5).all() and not node.v_reset.any() and not node.v_leak.any()
 
 
-def test_a_batch_stays_a_batch_however_dimensions_are_counted(trained: Trained) -> None:
-    flat = nir_graph(trained.packed).nodes["flat"]
-    assert flat.output_type["output"].tolist() == [10]  # NIR's own idea, without a batch
-    pooled = torch.zeros(3, 10, 1, 1)  # snnTorch and nirtorch hand the node's numbers to this layer
-    assert torch.nn.Flatten(flat.start_dim, flat.end_dim)(pooled).shape == (3, 10)
+@torch.no_grad()
+def test_snntorch_reads_it_as_well(trained: Trained) -> None:
+    """It counts dimensions with the batch, SpikingJelly without: a batch must stay one in both."""
+    snntorch_nir = pytest.importorskip("snntorch.import_nir")
+    graph, timesteps = nir_graph(trained.packed), trained.model.genotype.timesteps
+    assert graph.nodes["flat"].output_type["output"].tolist() == [10]  # NIR's own idea, without a batch
+    network, state, logits = snntorch_nir.import_from_nir(graph), None, []
+    for _ in range(timesteps):
+        out, state = network(trained.x[:50], state)
+        logits.append(out)
+    expected = unpack(trained.packed, CPU).network(trained.x[:50], timesteps).logits
+    torch.testing.assert_close(torch.stack(logits), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("tau", [0.2, 0.5, 1.0])
