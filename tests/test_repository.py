@@ -39,12 +39,16 @@ def test_the_hooks_have_the_locked_linter() -> None:
 
 def test_make_help_names_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    page = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    page = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert targets and [line.split()[1] for line in page.splitlines()] == targets[1].split()
 
 
 def test_quick_runs_tests_that_are_there() -> None:
-    shown = subprocess.run(["make", "--no-print-directory", "-n", "quick"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-n", "quick"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     files = re.findall(r"tests/\S+", shown)
     assert len(files) > 10 and all((ROOT / file).exists() for file in files)
