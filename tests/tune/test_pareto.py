@@ -58,7 +58,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def output(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    text = finish(start(storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50", "--cpus-per-trial", "2", cwd=elsewhere))
+    points = "0,0,0 1e-6,1e-9,50 1e300,0,50"
+    text = finish(start(storage, "--points", points, "--cpus-per-trial", "2", "--no-early-stopping", cwd=elsewhere))
     assert list(elsewhere.iterdir()) == []  # nothing in the working directory
     return text
 
