@@ -173,7 +173,7 @@ def test_a_search_is_extended_by_other_ways_of_searching(cluster: Cluster, stora
 
 
 def test_a_time_budget_ends_in_order_and_the_same_command_continues(cluster: Cluster, storage: Path) -> None:
-    command = ["--name", "timed", "--points", "0,0,0", *RECIPE, "--retrain-epochs", "2000", "--time-budget", "12s"]
+    command = ["--name", "timed", "--points", "0,0,0", *RECIPE, "--retrain-epochs", "2000", "--time-budget", "15s"]
     metrics = storage / "timed" / "trials" / "l1_0-l2_0-p_0-seed_0" / "metrics.jsonl"
     before: list[str] = []
     for _ in range(2):
