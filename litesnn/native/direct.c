@@ -53,8 +53,8 @@ static __attribute__((noinline)) void apply(long rows, long columns, Walk walk, 
     long step = padded(columns);
     for (long from = 0; from < columns; from += BLOCK * LANES) {
         long count = least(columns - from, BLOCK * LANES), vectors = padded(count) / LANES;
-        if (vectors == 3)
-            blocks(rows, 3, walk, a, b + from, step, c + from, c_step, count, add);
+        if (BLOCK == 3 && vectors == 3)
+            blocks(rows, BLOCK, walk, a, b + from, step, c + from, c_step, count, add);
         else if (vectors == 2)
             blocks(rows, 2, walk, a, b + from, step, c + from, c_step, count, add);
         else

@@ -10,7 +10,7 @@
 
 #include "lanes.h"
 
-#define BLOCK 1024       /* neurons whose gradients of all timesteps stay in the cache for the inputs' gradients */
+#define GROUP 1024       /* neurons whose gradients of all timesteps stay in the cache for the inputs' gradients */
 #define AHEAD 64         /* entries from what is worked on to what is fetched */
 #define LARGE (6L << 20) /* entries of an array that is better written past the cache */
 
@@ -95,13 +95,13 @@ static inline vec slope_at(vec z, Surrogate s) {
    spikes once more to in_bytes, unless these are NULL. */
 void lif_forward(long timesteps, long length, long inputs, const float **in, const float **shares, float tau,
                  float threshold, float *current, float *spikes, uint8_t *in_bytes, long threads) {
-    long blocks = (length + BLOCK - 1) / BLOCK;
+    long blocks = (length + GROUP - 1) / GROUP;
     vec limit = all(threshold);
     int past = timesteps * length > LARGE && can_stream(spikes, length) && (!current || can_stream(current, length));
 #pragma omp parallel for num_threads(threads) if (timesteps * length > SMALL) schedule(static)
     for (long block = 0; block < blocks; block++) {
-        long end = least(length, (block + 1) * BLOCK);
-        for (long i = block * BLOCK; i < end; i += LANES) {
+        long end = least(length, (block + 1) * GROUP);
+        for (long i = block * GROUP; i < end; i += LANES) {
             long count = end - i;
             vec rest = {0}; /* u * (1 - y) of the timestep before */
             for (long t = 0; t < timesteps; t++) {
@@ -131,7 +131,7 @@ void lif_forward(long timesteps, long length, long inputs, const float **in, con
 void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, const float **shares, float tau,
                   float threshold, float b, const float *current, const float *grad_spikes, long width, long step, float *grad,
                   float **grad_in, float **grad_shares, long threads) {
-    long blocks = (length + BLOCK - 1) / BLOCK, apart = length / width * step; /* of timesteps in grad_spikes */
+    long blocks = (length + GROUP - 1) / GROUP, apart = length / width * step; /* of timesteps in grad_spikes */
     Surrogate derivative = surrogate(b);
     vec limit = all(threshold);
     int past = timesteps * length > LARGE && can_stream(grad, length), shared = 0;
@@ -140,10 +140,10 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
 #pragma omp parallel num_threads(threads) if (timesteps * length > SMALL)
     {
         double *dot = dots + omp_get_thread_num() * inputs;
-        float *kept = malloc(timesteps * (BLOCK + LANES) * sizeof *kept), *membrane = kept + timesteps * BLOCK;
+        float *kept = malloc(timesteps * (GROUP + LANES) * sizeof *kept), *membrane = kept + timesteps * GROUP;
 #pragma omp for schedule(static)
         for (long block = 0; block < blocks; block++) {
-            long start = block * BLOCK, size = least(length - start, BLOCK);
+            long start = block * GROUP, size = least(length - start, GROUP);
             for (long i = 0; i < size; i += LANES) {
                 long count = size - i;
                 const float *arriving = current + start + i;
@@ -163,7 +163,7 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
                     vec keep = if_above(u, limit, all(0.0f), all(1.0f)) - u * slope;
                     vec now = load(grads + t * apart, count) * slope + later * keep;
                     later = tau * now;
-                    if (shared) *(vec *)(kept + t * BLOCK + i) = now;
+                    if (shared) *(vec *)(kept + t * GROUP + i) = now;
                     if (count >= LANES)
                         write_out(to, now, past);
                     else
@@ -174,7 +174,7 @@ void lif_backward(long timesteps, long length, long inputs, const uint8_t **in, 
                 if (!shares[k]) continue;
                 for (long t = 0; t < timesteps; t++) {
                     const uint8_t *source = in[k] + t * length + start;
-                    float total = 0, share = *shares[k], *scaled = grad_in[k] + t * length + start, *g = kept + t * BLOCK;
+                    float total = 0, share = *shares[k], *scaled = grad_in[k] + t * length + start, *g = kept + t * GROUP;
 #pragma omp simd reduction(+ : total)
                     for (long i = 0; i < size; i++) total += g[i] * source[i];
                     dot[k] += total;

@@ -1,16 +1,13 @@
 /* What Winograd's convolutions share: tiles of an image, and products of small matrices that lie in the cache.
 
-   A file that defines BF16 gets products of numbers of 16 bits (bfloat16), summed in single precision. Two of them, one
-   behind the other along the dimension that is summed, lie in one word of 32 bits, so that matrices of both precisions
-   are arrays of words. */
+   A file that defines BF16 gets products of numbers of 16 bits (bfloat16), summed in single precision. Where the processor
+   multiplies such numbers, two of them, one behind the other along the dimension that is summed, lie in one word of 32 bits,
+   so that matrices of both precisions are arrays of words; elsewhere they are rounded and lie alone. */
 
 #ifndef LITESNN_PRODUCTS_H
 #define LITESNN_PRODUCTS_H
 
 #include "lanes.h"
-
-#define BLOCK 3 /* vectors of columns that a product works on at once */
-#define ROWS 8  /* rows of the left matrix that it works on at once */
 
 /* A convolution: its images, the height and width of its inputs, their channels and those of its outputs. */
 typedef struct {
@@ -56,7 +53,7 @@ static inline void find(Grid grid, long tile, long *image, long *top, long *left
 static inline long plane_of(long tiles, long wide) { return tiles * wide + LANES; }
 
 /* Operands in a word, and words of a dimension that is summed. */
-#ifdef BF16
+#if defined(BF16) && defined(__AVX512BF16__)
 #define PAIR 2
 #else
 #define PAIR 1
@@ -66,8 +63,11 @@ static inline long words(long count) { return (count + PAIR - 1) / PAIR; }
 
 /* LANES words of two vectors of operands, or of the first alone where a word is one operand. */
 static inline vec word(vec first, vec second) {
-#ifdef BF16
+#if PAIR == 2
     return join(first, second);
+#elif defined(BF16)
+    (void)second;
+    return rounded(first);
 #else
     (void)second;
     return first;
@@ -76,7 +76,7 @@ static inline vec word(vec first, vec second) {
 
 /* Puts down words of the operands first and second if these stand together, else words of neighbours in the first. */
 static inline void put(float *to, vec first, vec second, int together) {
-#ifdef BF16
+#if PAIR == 2
     if (together == 1) {
         shorten(first, to);
         return;
@@ -106,7 +106,7 @@ static inline void put_weights(long planes, const float *block, long inputs, lon
 }
 
 static inline vec multiply_add(vec sum, float left, vec right) {
-#ifdef BF16
+#if PAIR == 2
     return dot(sum, left, right);
 #else
     return sum + left * right;
@@ -148,8 +148,8 @@ static inline __attribute__((always_inline)) void strip(long rows, long vectors,
 
 static inline void multiply(long rows, long vectors, long depth, const float *a, long row_step, long k_step,
                             const float *b, long b_step, float *c, long c_step, int add) {
-    if (vectors == 3)
-        strip(rows, 3, depth, a, row_step, k_step, b, b_step, c, c_step, add);
+    if (BLOCK == 3 && vectors == 3)
+        strip(rows, BLOCK, depth, a, row_step, k_step, b, b_step, c, c_step, add);
     else if (vectors == 2)
         strip(rows, 2, depth, a, row_step, k_step, b, b_step, c, c_step, add);
     else
