@@ -31,7 +31,7 @@ from tune.store import FINISHED, Experiment
 
 EPOCHS = 40
 """Records of a trial of the second experiment."""
-REFERENCE = Reference(accuracy=10, model_size_bits=1e7, bit_synops=1e10)
+REFERENCE = Reference(accuracy=10, size_bits=1e7, bit_synops=1e10)
 STEPS = ("table", "histories", "fronts", "hypervolume", "seeds")
 AIM_S = 10.0
 

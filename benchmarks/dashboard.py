@@ -44,7 +44,7 @@ AIM_MS = 2000
 # Marks that the page sets when both fronts have been painted: the first time, and the last.
 _FIRST, _DRAWN = "fronts-first", "fronts-drawn"
 _PATIENCE_S = 120
-_REFERENCE = Reference(accuracy=10, model_size_bits=1e8, bit_synops=1e10)
+_REFERENCE = Reference(accuracy=10, size_bits=1e8, bit_synops=1e10)
 _NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "conv3x3")))
 
 

@@ -123,7 +123,7 @@ def objectives(record: Record, reference: Reference) -> tuple[float, float, floa
     """
     return (
         (100 - record["val_accuracy"]) / (100 - reference.accuracy),
-        math.log(record["model_size_bits"] / 1e3) / math.log(reference.model_size_bits / 1e3),
+        math.log(record["model_size_bits"] / 1e3) / math.log(reference.size_bits / 1e3),
         math.log(record["bit_synops"] / 1e4) / math.log(reference.bit_synops / 1e4),
     )
 

@@ -133,6 +133,11 @@ class Recipe:
     psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
     psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
     psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform; if all, T is 1")
+    size: Literal["eq18", "file"] = _setting(
+        "eq18",
+        "search",
+        "what lambda1 presses and fronts show: kept weights at their bits (Eq. 18), or the packed file",
+    )
     cost_batch: int = _setting(30, "search", "samples whose Bit-SynOps enter the loss (keeps lambda2's meaning)")
     rate_gradient: bool = _setting(False, "search", "let the gradient of Bit-SynOps flow through the spike rates")
     arch_batch: Literal["same", "held_out"] = _setting("same", "search", "data of the second pass of an iteration")
@@ -270,6 +275,7 @@ class Recipe:
         check_choice("schedule", self.schedule, ("cosine", "linear"))
         check_integer("psi_warmup_epochs", self.psi_warmup_epochs, minimum=0)
         check_integer("aux_cell", self.aux_cell, minimum=0, maximum=self.cells)
+        check_choice("size", self.size, ("eq18", "file"))
         check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
         for name in ("horizontal_flip", "nesterov", "norm_decay", "rate_gradient"):
             if not isinstance(getattr(self, name), bool):

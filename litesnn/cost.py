@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from litesnn.checks import check_number, fail
 from litesnn.config import Recipe
+from litesnn.file_size import estimated_file_bits, position_bits, side_bits
 from litesnn.genotype import Genotype
 from litesnn.kept import kept_count
 from litesnn.layout import ConvShape, conv_shapes
@@ -24,9 +25,10 @@ PICOJOULE_PER_MULTIPLICATION = 3.7
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """Scalar tensors: expected model size in bits and Bit-SynOps per input sample."""
+    """Scalar tensors: expected model size in bits, what lambda1 presses of it, and Bit-SynOps per input sample."""
 
     model_size_bits: Tensor
+    pressed_bits: Tensor
     bit_synops: Tensor
 
 
@@ -36,6 +38,7 @@ class DerivedCost:
 
     Args:
         model_size_bits: kept weights of stem, cells and classifier at their bit-widths (Eq. 18).
+        file_bits: of the packed file, about; known exactly when it is written.
         side_bits: what Eq. 18 leaves out, at 32 bits: per output channel the scale and shift that its batch norm comes
             to (the classifier has none), and one quantisation step per layer.
         bit_synops: SynOps weighted by bit-width, the stem's included (Eq. 20).
@@ -46,6 +49,7 @@ class DerivedCost:
     """
 
     model_size_bits: int
+    file_bits: int
     side_bits: int
     bit_synops: float
     additions: float
@@ -101,6 +105,7 @@ class CostModel(nn.Module):
     operations: Tensor
     reads: Tensor
     real_input: Tensor
+    beside: Tensor
 
     def __init__(self, recipe: Recipe, channels: int, classes: int, p: float) -> None:
         super().__init__()
@@ -123,6 +128,9 @@ class CostModel(nn.Module):
         rows = 1 + recipe.cells * recipe.nodes
         buffer("reads", [_read_weights(layer, rows) for layer in ordered], torch.float32)
         buffer("real_input", [[not layer.reads] for layer in ordered], torch.float32)
+        in_file = recipe.size == "file"
+        beside = [position_bits(layer, p) + side_bits(layer) if in_file else 0.0 for layer in ordered]
+        buffer("beside", beside, torch.float32)
 
     def forward(self, shares: Shares, rates: Tensor) -> ExpectedCost:
         """Expected costs.
@@ -137,8 +145,10 @@ class CostModel(nn.Module):
         reached = shares.timesteps.flip(0).cumsum(0).flip(0)  # [T]
         spikes = (self.reads @ rates + self.real_input) @ reached  # Eq. 14  # [L]
         kept_bits = share * bits * self.kept_share
+        size = (kept_bits * self.weights).sum()  # Eq. 18
         return ExpectedCost(
-            model_size_bits=(kept_bits * self.weights).sum(),  # Eq. 18
+            model_size_bits=size,
+            pressed_bits=size + share @ self.beside,
             bit_synops=(kept_bits * self.operations * spikes).sum(),  # Eq. 12, 20
         )
 
@@ -177,6 +187,7 @@ def derived_cost(genotype: Genotype, recipe: Recipe, rates: Tensor) -> DerivedCo
         bit_synops += layer.bits * synops
     return DerivedCost(
         model_size_bits=size,
+        file_bits=estimated_file_bits(genotype, recipe),
         side_bits=side,
         bit_synops=bit_synops,
         additions=additions,

@@ -66,14 +66,13 @@ def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> li
         sum(layer.weights for layer in layers),
     )
     each = min(entropy_bits(kept / weights), weights / max(1, kept))
-    file = cost.model_size_bits + kept * each + cost.side_bits
     dense = sum(layer.weights * (layer.bits or 0) for layer in layers)
     return [
         (
             "size as in the paper",
             f"{size_text(cost.model_size_bits)} (Eq. 18: kept weights at their bits, positions left out)",
         ),
-        ("size of the file", f"at most about {size_text(file)}, and 0.1 kB of header"),
+        ("size of the file", f"about {size_text(cost.file_bits)}, less what training leaves without effect"),
         ("  positions", f"{size_text(kept * each)} ({each:.2f} bits for each of {kept:,} kept weights, at random)"),
         ("  batch norm and steps", f"{size_text(cost.side_bits)} (32 bits each)"),
         ("size when dense", f"{size_text(dense)} (all {weights:,} weights at the same bits)"),

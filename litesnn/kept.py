@@ -1,4 +1,4 @@
-"""How many weights of a layer survive pruning; loads no torch."""
+"""How many weights of a layer survive pruning, and what it takes to say which; loads no torch."""
 
 import functools
 import math
@@ -16,6 +16,11 @@ def kept_count(weights: int, p: float) -> int:
     """
     check_number("p", p, minimum=0, below=100)
     return _rounded_share(weights, float(p))
+
+
+def mask_bits(weights: int, kept: int) -> float:
+    """log2 C(weights, kept): what naming one of all masks with this many kept weights costs."""
+    return (math.lgamma(weights + 1) - math.lgamma(kept + 1) - math.lgamma(weights - kept + 1)) / math.log(2)
 
 
 @functools.cache

@@ -95,7 +95,7 @@ def search_loss(
     if cost is None:
         return loss
     if point.lambda1:
-        loss = loss + point.lambda1 * cost.model_size_bits
+        loss = loss + point.lambda1 * cost.pressed_bits
     if point.lambda2:
         loss = loss + point.lambda2 * recipe.cost_batch * cost.bit_synops
     return loss

@@ -18,6 +18,7 @@ _GSC: dict[str, Any] = {
 _FAST: dict[str, Any] = {  # what lets small networks learn in minutes; docs/training.md has what each is worth
     "nodes": 2,
     "timesteps": 2,
+    "size": "file",
     "dspike_b": 2.0,
     "schedule": "linear",
     "warmup_share": 0.2,

@@ -35,7 +35,9 @@ class EpochRecord:
         epochs: how many the phase has.
         loss: mean training loss; in the search that of the second pass.
         val_accuracy: percent of the validation split, of the supernet at T* or of the retrained network.
-        model_size_bits: of the network that this is, or that decoding now would give.
+        model_size_bits: of the network that this is, or that decoding now would give (Eq. 18).
+        file_bits: of its packed file, about.
+        size_bits: whichever of both the recipe means by size.
         bit_synops: of the same network, per sample, from spike rates on the validation split.
         timesteps: T* of the same network.
         seconds: duration of the epoch with its evaluation.
@@ -52,6 +54,8 @@ class EpochRecord:
     timesteps: int
     seconds: float
     timestep_shares: list[float] | None = None
+    file_bits: int | None = None
+    size_bits: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, without those that are None."""
@@ -166,6 +170,8 @@ class Run(ABC):
             timesteps=timesteps,
             seconds=time.perf_counter() - started,
             timestep_shares=self._timestep_shares(),
+            file_bits=cost.file_bits,
+            size_bits=cost.file_bits if self.recipe.size == "file" else cost.model_size_bits,
         )
         self.records.append(record)
         return record

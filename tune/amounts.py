@@ -72,10 +72,24 @@ def count_unit(largest: float) -> tuple[str, float]:
 
 
 def sizes_text(row: Mapping[str, Any] | pd.Series) -> str:
-    """``2.93 kB (file 6.1 kB, dense 5.9 kB)``: as the paper counts, and what the packed file and all weights come to."""
-    named = ("file", row.get("file_bits")), ("dense", row.get("dense_bits"))
-    others = [f"{word} {size_text(bits)}" for word, bits in named if not pd.isna(bits)]
-    return size_text(row["model_size_bits"]) + (f" ({', '.join(others)})" if others else "")
+    """``a file of 6.1 kB (Eq. 18 2.93 kB, dense 5.9 kB)``: the packed file, as the paper counts, and all weights.
+
+    Where the file is not known: ``2.93 kB (dense 5.9 kB)``.
+    """
+    file, paper, dense = (row.get(name) for name in ("file_bits", "model_size_bits", "dense_bits"))
+    first = (
+        f"a file of {size_text(file)}" if file is not None and not pd.isna(file) else size_text(row["model_size_bits"])
+    )
+    others = [("Eq. 18", paper if not pd.isna(file) else None), ("dense", dense)]
+    named = [f"{word} {size_text(bits)}" for word, bits in others if not pd.isna(bits)]
+    return first + (f" ({', '.join(named)})" if named else "")
+
+
+def size_name(trials: pd.DataFrame) -> str:
+    """What the trials' size is: ``file`` where it is that of the packed file, else ``model size`` (Eq. 18)."""
+    sizes = [pd.to_numeric(trials[name]) for name in ("size_bits", "file_bits") if name in trials]
+    known = len(sizes) == 2 and sizes[0].notna().any()
+    return "file" if known and (sizes[0] == sizes[1])[sizes[0].notna()].all() else "model size"
 
 
 def size_text(bits: float) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from litesnn.config import Recipe
 from tune.amounts import BITS_PER_MB
 from tune.dashboard.published import published
-from tune.front import BIT_SYNOPS, SIZE
+from tune.front import BIT_SYNOPS, EQ18
 
 DOMINATED, DOMINATES, NEITHER = "dominated", "dominates", "neither"
 
@@ -61,7 +61,7 @@ class Comparison:
         """The table with sizes in MB and Bit-SynOps in millions."""
         shown = self.table.drop(columns="row")
         for prefix in ("", "our_"):
-            for column, name, unit in ((SIZE, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
+            for column, name, unit in ((EQ18, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
                 shown[f"{prefix}{column}"] = shown[f"{prefix}{column}"] / unit
                 shown = shown.rename(columns={f"{prefix}{column}": f"{prefix}{name}"})
         return shown.to_csv(index=False)
@@ -76,8 +76,8 @@ def compare(chosen: pd.DataFrame, recipe: Recipe) -> Comparison:
     """
     name, note = _published_name(recipe)
     rows = [network for network in published() if network["dataset"] == name]
-    ours = chosen.dropna(subset=["test_accuracy", SIZE, BIT_SYNOPS])
-    costs = ours[["test_accuracy", SIZE, BIT_SYNOPS]].to_numpy(dtype=float)
+    ours = chosen.dropna(subset=["test_accuracy", EQ18, BIT_SYNOPS])
+    costs = ours[["test_accuracy", EQ18, BIT_SYNOPS]].to_numpy(dtype=float)
     costs[:, 0] = 100 - costs[:, 0]
     return Comparison(table=pd.DataFrame([_row(network, ours, costs) for network in rows]), note=note)
 
@@ -110,16 +110,16 @@ def _row(network: dict[str, Any], ours: pd.DataFrame, costs: np.ndarray) -> dict
     row = {
         "method": network["method"],
         "accuracy": network["accuracy"],
-        SIZE: np.nan if size is None else size * BITS_PER_MB,
+        EQ18: np.nan if size is None else size * BITS_PER_MB,
         BIT_SYNOPS: np.nan if count is None else count * 1e6,
         "source": network["source"],
     }
-    theirs = np.array([100 - network["accuracy"], row[SIZE], row[BIT_SYNOPS]])
+    theirs = np.array([100 - network["accuracy"], row[EQ18], row[BIT_SYNOPS]])
     given = ~np.isnan(theirs)
     mine, theirs = costs[:, given], theirs[given]
     better = (mine <= theirs).all(axis=1) & (mine < theirs).any(axis=1)
     row |= {"relation": "", "dominated_by": int(better.sum()), "trial": "", "row": -1}
-    row |= {f"our_{column}": np.nan for column in ("accuracy", SIZE, BIT_SYNOPS)}
+    row |= {f"our_{column}": np.nan for column in ("accuracy", EQ18, BIT_SYNOPS)}
     if len(ours):
         if better.any():
             place, relation = int(np.where(better, mine[:, 0], np.inf).argmin()), DOMINATED
@@ -132,7 +132,7 @@ def _row(network: dict[str, Any], ours: pd.DataFrame, costs: np.ndarray) -> dict
         row |= {"relation": relation, "trial": found["trial"], "row": int(found["row"])}
         row |= {
             "our_accuracy": found["test_accuracy"],
-            f"our_{SIZE}": found[SIZE],
+            f"our_{EQ18}": found[EQ18],
             f"our_{BIT_SYNOPS}": found[BIT_SYNOPS],
         }
         if "experiment" in ours:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune.amounts import count_text, count_unit, digits, error, size_text, size_unit, zero_error
+from tune.amounts import count_text, count_unit, digits, error, size_name, size_text, size_unit, sizes_text, zero_error
 from tune.compare import Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
+from tune.front import ACCURACY, BIT_SYNOPS, EQ18, SIZE, on_front
 from tune.store import FINISHED
 
 Figure = dict[str, Any]
@@ -42,8 +42,9 @@ def front_figure(trials: pd.DataFrame, column: str, on_all: np.ndarray, comparis
     largest = max((float(v) for v in (*trials.loc[drawn, column], *others[column])), default=0.0)
     zero = zero_error(trials[drawn])
     trials = trials.assign(**{name: error(trials[name], zero) for name in (ACCURACY, "test_accuracy")})
-    unit, worth = size_unit(largest) if column == SIZE else count_unit(largest)
-    label = f"model size ({unit})" if column == SIZE else f"Bit-SynOps per sample ({unit})"
+    unit, worth = count_unit(largest) if column == BIT_SYNOPS else size_unit(largest)
+    what = size_name(trials) if column == SIZE else "Bit-SynOps per sample" if column == BIT_SYNOPS else "model size"
+    label = f"{what} ({unit})"
 
     def points(mask: np.ndarray, accuracy: str, role: str, name: str, **look: Any) -> Figure:
         rows = trials[mask].sort_values(column, kind="stable")
@@ -122,7 +123,7 @@ def hover_text(row: pd.Series) -> str:
     return (
         f"{point}bits {escape(str(row['bits']))}   T {row['timesteps']:.0f}<br>"
         f"validation {row[ACCURACY]:.2f} %{test}<br>"
-        f"{size_text(row[SIZE])}   {count_text(row[BIT_SYNOPS])} Bit-SynOps{energy}"
+        f"{sizes_text(row)}   {count_text(row[BIT_SYNOPS])} Bit-SynOps{energy}"
     )
 
 
@@ -154,7 +155,7 @@ def _published_traces(others: pd.DataFrame, column: str, worth: float) -> list[F
 
 def _published_text(row: pd.Series) -> str:
     count = "not given" if pd.isna(row[BIT_SYNOPS]) else count_text(row[BIT_SYNOPS])
-    size = "size not given" if pd.isna(row[SIZE]) else size_text(row[SIZE])
+    size = "size not given" if pd.isna(row[EQ18]) else size_text(row[EQ18])
     return (
         f"<b>{escape(row['method'])}</b><br>published: test {row['accuracy']:.2f} %<br>{size}   Bit-SynOps {count}<br>"
         f"{escape(row['source'])}"

@@ -27,6 +27,7 @@ from tune.rows import (
     parse_records,
     row_of,
     tidy,
+    with_size,
 )
 
 _OF_THE_TRIAL_ALONE = ("metrics.jsonl", "search.pt", "retrain.pt", "model.safetensors")  # nobody else writes these
@@ -187,7 +188,7 @@ def read_rows(trials: Place, names: Sequence[str]) -> list[Row]:
             rows[name] = failed_row(name, str(error))
             continue
         if result is not None and is_whole(result):
-            rows[name] = result
+            rows[name] = with_size(result)
         else:
             pending[name] = result
     points = read_files(trials, list(pending), "point.json")

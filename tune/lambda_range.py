@@ -66,7 +66,7 @@ def initial_terms(
         cost = run.cost_model(shares, output.rates)
         free = SearchPoint(lambda1=0, lambda2=0, p=P)
         cross_entropy = float(search_loss(output.logits, labels, shares.timesteps, None, free, recipe))
-    return cross_entropy, float(cost.model_size_bits), recipe.cost_batch * float(cost.bit_synops)
+    return cross_entropy, float(cost.pressed_bits), recipe.cost_batch * float(cost.bit_synops)
 
 
 def _range(scale: float) -> Range:

@@ -16,6 +16,7 @@ from rich.table import Table
 from litesnn.config import Recipe
 from tune.amounts import count_text, size_text
 from tune.front import Reference, front, hypervolume
+from tune.rows import with_size
 from tune.store import COLUMNS, FINISHED, UNFINISHED, Experiment
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -190,7 +191,7 @@ def _point(row: Any) -> tuple[str, str, str, str, str]:
 
 
 def _objectives(row: Any) -> tuple[str, str, str]:
-    return f"{row['val_accuracy']:.2f}", size_text(row["model_size_bits"]), count_text(row["bit_synops"])
+    return f"{row['val_accuracy']:.2f}", size_text(with_size(row)["size_bits"]), count_text(row["bit_synops"])
 
 
 def _figures(last: dict[str, Any], row: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
-from tune.store import COLUMNS, Experiment
+from tune.front import EQ18, FILE, SIZE
+from tune.store import COLUMNS, FINISHED, Experiment
 
 COMPARABLE = ("dataset", "classes", "val_fraction", "test_fraction", "split_seed")
 """Fields of the recipe that must agree: otherwise accuracies are those of different questions."""
@@ -38,11 +39,13 @@ def merge(experiments: Sequence[Experiment]) -> pd.DataFrame:
             recipe = experiment.recipe()
             table["whole_epochs"] = recipe["search_epochs"] + recipe["retrain_epochs"]
             tables.append(table)
-    return (
-        pd.concat(tables, ignore_index=True)
-        if tables
-        else pd.DataFrame(columns=["experiment", *COLUMNS, "whole_epochs"])
-    )
+    if not tables:
+        return pd.DataFrame(columns=["experiment", *COLUMNS, "whole_epochs"])
+    merged = pd.concat(tables, ignore_index=True)
+    if len({experiment.recipe().get("size", Recipe().size) for experiment in experiments}) > 1:
+        known = merged.loc[merged["status"] == FINISHED, FILE].notna().all()
+        merged[SIZE] = merged[FILE if known else EQ18]  # one axis for all: what everybody has
+    return merged
 
 
 def recipe_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:

@@ -206,7 +206,7 @@ class Metrics(Callback):
         """Whether a trial's network is the best so far in any of what is stated."""
         if row["status"] != FINISHED:
             return
-        figures = [row["val_accuracy"], row["model_size_bits"], row["bit_synops"]]
+        figures = [row["val_accuracy"], row["size_bits"], row["bit_synops"]]
         if any(pd.isna(figure) for figure in figures):
             return
         accuracy, size, bit_synops = float(figures[0]) / 100, float(figures[1]), float(figures[2])

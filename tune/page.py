@@ -22,7 +22,7 @@ from tune.amounts import error, zero_error
 from tune.cell_drawing import draw_cell
 from tune.compare import Comparison
 from tune.figures import front_figure, hover_text, hypervolume_figure
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
+from tune.front import ACCURACY, BIT_SYNOPS, EQ18, SIZE, on_front
 from tune.page_tables import label, network_table, published_table, seed_table, size_and_count, trial_table
 from tune.parallel import parallel_figure
 from tune.store import FINISHED, UNFINISHED
@@ -78,7 +78,9 @@ def render_page(
     figures: dict[str, Any] = {}
     if len(finished):
         figures = {
-            "size-front": front_figure(trials, SIZE, on_all, comparison),
+            "size-front": front_figure(
+                trials, SIZE if comparison is None or comparison.table.empty else EQ18, on_all, comparison
+            ),
             "synops-front": front_figure(trials, BIT_SYNOPS, on_all, comparison),
             "hypervolume": hypervolume_figure(curve),
             "parallel": parallel_figure(trials),
@@ -88,17 +90,18 @@ def render_page(
         "figures": figures,
         "hover": {str(row["row"]): hover_text(row) for _, row in _drawn(trials, finished, curve).iterrows()},
         "networks": {
-            str(row): {SIZE: float(size), BIT_SYNOPS: float(count), "error": float(distance)}
-            for row, size, count, distance in zip(
+            str(row): {SIZE: float(size), EQ18: float(paper), BIT_SYNOPS: float(count), "error": float(distance)}
+            for row, size, paper, count, distance in zip(
                 finished["row"],
                 finished[SIZE],
+                finished[EQ18],
                 finished[BIT_SYNOPS],
                 error(finished[ACCURACY], zero_error(finished)),
                 strict=True,
             )
         },
     }
-    title = escape(f"{name}: accuracy, model size and Bit-SynOps")
+    title = escape(f"{name}: accuracy, size and Bit-SynOps")
     words = escape("; ".join(summary.sentences())).replace(" %", "&nbsp;%")
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     sections = _figures(summary, trials, comparison) if figures else "<p>No finished network yet.</p>"
@@ -129,7 +132,7 @@ def _figures(summary: Summary, trials: pd.DataFrame, comparison: Comparison | No
     return f"""<section aria-labelledby="fronts"><h2 id="fronts">Fronts</h2>
 <ul class="legend">{legend}</ul>
 <div class="pair">
-<div class="plot" id="size-front" role="img" aria-label="Accuracy over model size; numbers in the table below"></div>
+<div class="plot" id="size-front" role="img" aria-label="Accuracy over size; numbers in the table below"></div>
 <div class="plot" id="synops-front" role="img" aria-label="Accuracy over Bit-SynOps; numbers in the table below"></div>
 </div>
 <p class="note">Point at a network to read it, click to find it in the other figures and the table; drag to zoom,

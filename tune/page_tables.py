@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from tune.amounts import count_text, count_unit, digits, size_unit, sizes_text
+from tune.amounts import count_text, count_unit, digits, size_name, size_unit, sizes_text
 from tune.compare import DOMINATED, DOMINATES, NEITHER, Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, DENSE, FILE, SIZE, over_seeds
+from tune.front import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, SIZE, over_seeds
 from tune.store import FINISHED
 from tune.summary import epochs
 
@@ -35,8 +35,8 @@ def network_table(chosen: pd.DataFrame) -> str:
     columns: list[tuple[str, Callable[[pd.Series], Cell]]] = [
         ("validation %", lambda row: _number(row[ACCURACY], "{:.2f}")),
         ("test %", lambda row: _number(row["test_accuracy"], "{:.2f}")),
-        (f"size {size}", lambda row: _number(row[SIZE], None, bits)),
         (f"file {size}", lambda row: _number(row.get(FILE), None, bits)),
+        (f"Eq. 18 {size}", lambda row: _number(row.get(EQ18), None, bits)),
         (f"dense {size}", lambda row: _number(row.get(DENSE), None, bits)),
         (f"Bit-SynOps {count}", lambda row: _number(row[BIT_SYNOPS], None, worth)),
         ("energy µJ", lambda row: _number(row["energy_mj"], None, 1e-3)),
@@ -59,7 +59,7 @@ def trial_table(trials: pd.DataFrame) -> str:
         ("epochs", lambda row: _number(row["epochs_done"], "{:.0f}")),
         ("validation %", lambda row: _number(row[ACCURACY], "{:.2f}")),
         ("test %", lambda row: _number(row["test_accuracy"], "{:.2f}")),
-        (f"size {size}", lambda row: _number(row[SIZE], None, bits)),
+        (f"{size_name(trials)} {size}", lambda row: _number(row[SIZE], None, bits)),
         (f"Bit-SynOps {count}", lambda row: _number(row[BIT_SYNOPS], None, worth)),
         ("bits", lambda row: _text(row["bits"])),
         ("T", lambda row: _number(row["timesteps"], "{:.0f}")),
@@ -72,8 +72,8 @@ def trial_table(trials: pd.DataFrame) -> str:
 def published_table(comparison: Comparison) -> str:
     """Published networks and what of ours they are held against, sortable; a name of ours selects it in the figures."""
     table = comparison.table
-    largest = table[[f"{prefix}{column}" for prefix in ("", "our_") for column in (SIZE, BIT_SYNOPS)]].max()
-    size, bits = size_unit(largest[[SIZE, f"our_{SIZE}"]].max())
+    largest = table[[f"{prefix}{column}" for prefix in ("", "our_") for column in (EQ18, BIT_SYNOPS)]].max()
+    size, bits = size_unit(largest[[EQ18, f"our_{EQ18}"]].max())
     count, worth = count_unit(largest[[BIT_SYNOPS, f"our_{BIT_SYNOPS}"]].max())
     rows = []
     for _, row in table.iterrows():
@@ -81,10 +81,10 @@ def published_table(comparison: Comparison) -> str:
         found = int(row["row"])
         ours = f'<td class="text"><button type="button">{escape(name)}</button></td>' if name else "<td></td>"
         cells = [_cell(*_text(row["method"]), "text"), _cell(*_number(row["accuracy"], "{:.2f}"), "")]
-        cells += [_cell(*_number(row[SIZE], None, bits), ""), _cell(*_number(row[BIT_SYNOPS], None, worth), "")]
+        cells += [_cell(*_number(row[EQ18], None, bits), ""), _cell(*_number(row[BIT_SYNOPS], None, worth), "")]
         cells += [_cell(*_text(_RELATIONS[row["relation"]]), "text"), ours]
         cells += [_cell(*_number(row["our_accuracy"], "{:.2f}"), "")]
-        cells += [_cell(*_number(row[f"our_{SIZE}"], None, bits), "")]
+        cells += [_cell(*_number(row[f"our_{EQ18}"], None, bits), "")]
         cells += [_cell(*_number(row[f"our_{BIT_SYNOPS}"], None, worth), ""), _cell(*_text(row["source"]), "text")]
         trial = f' data-trial="{found}"' if name else ""
         rows.append(f"<tr{trial}>{''.join(cells)}</tr>")
@@ -105,7 +105,7 @@ def seed_table(trials: pd.DataFrame) -> str:
     measures = [
         ("validation %", ACCURACY, 1.0),
         ("test %", "test_accuracy", 1.0),
-        (f"size {size}", SIZE, bits),
+        (f"{size_name(trials)} {size}", SIZE, bits),
         (f"Bit-SynOps {count}", BIT_SYNOPS, worth),
         ("energy µJ", "energy_mj", 1e-3),
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune.amounts import count_unit, error, log_ticks, size_unit, zero_error
+from tune.amounts import count_unit, error, log_ticks, size_name, size_unit, zero_error
 from tune.front import ACCURACY, BIT_SYNOPS, SIZE
 from tune.store import FINISHED
 
@@ -88,7 +88,7 @@ def parallel_axes(finished: pd.DataFrame) -> list[Axis]:
         _linear_axis("mean bits", bits),
         _linear_axis("T", finished["timesteps"]),
         _accuracy_axis(error(finished[ACCURACY], zero), zero),
-        log_axis(f"size ({size})", finished[SIZE] / size_worth),
+        log_axis(f"{size_name(finished)} ({size})", finished[SIZE] / size_worth),
         log_axis(f"Bit-SynOps ({count})", finished[BIT_SYNOPS] / count_worth),
     ]
 

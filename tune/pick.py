@@ -10,7 +10,7 @@ import pandas as pd
 
 from litesnn.checks import InputError, check_number
 from tune.amounts import count_text, digits, size_text, sizes_text
-from tune.front import ACCURACY, BIT_SYNOPS, FILE, SIZE
+from tune.front import ACCURACY, BIT_SYNOPS, EQ18, FILE, SIZE
 from tune.store import FINISHED
 
 _SHOWN = (
@@ -39,7 +39,7 @@ class Excess:
             return f"accuracy {self.value:.2f} %, {digits(self.limit - self.value)} points below {self.limit:g} %"
         if self.column == FILE:
             return f"a file of {size_text(self.value)}, {digits(100 * self.share)} % above {size_text(self.limit)}"
-        show = size_text if self.column == SIZE else lambda value: f"{count_text(value)} Bit-SynOps"
+        show = size_text if self.column == EQ18 else lambda value: f"{count_text(value)} Bit-SynOps"
         return f"{show(self.value)}, {digits(100 * self.share)} % above {show(self.limit)}"
 
 
@@ -112,7 +112,7 @@ def pick(
     """
     limits: list[tuple[str, float, int]] = []  # column, limit, +1 where larger values break it
     if max_size_bits is not None:
-        limits.append((SIZE, check_number("max-size", max_size_bits, above=0), 1))
+        limits.append((EQ18, check_number("max-size", max_size_bits, above=0), 1))
     if max_file_bits is not None:
         limits.append((FILE, check_number("max-file", max_file_bits, above=0), 1))
     if max_bit_synops is not None:

@@ -1,4 +1,4 @@
-"""The picture of an experiment: accuracy over model size and over Bit-SynOps."""
+"""The picture of an experiment: accuracy over size and over Bit-SynOps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from tune.amounts import count_unit, error, log_ticks, size_unit, zero_error
+from tune.amounts import count_unit, error, log_ticks, size_name, size_unit, zero_error
 from tune.compare import Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, SIZE, on_front
+from tune.front import ACCURACY, BIT_SYNOPS, EQ18, SIZE, on_front
 from tune.store import FINISHED
 
 _FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
@@ -42,8 +42,10 @@ def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None 
     finished = trials[trials["status"] == FINISHED]
     on_all = finished.index[on_front(finished, [SIZE, BIT_SYNOPS])]
     others = None if comparison is None or comparison.table.empty else comparison.table.assign(own=comparison.own)
-    name, unit = size_unit(_largest(finished, others, SIZE))
-    _panel(left, finished, on_all, SIZE, unit, f"model size ({name})", others)
+    column = SIZE if others is None else EQ18  # which is what others published
+    name, unit = size_unit(_largest(finished, others, column))
+    what = size_name(finished) if others is None else "model size"
+    _panel(left, finished, on_all, column, unit, f"{what} ({name})", others)
     name, unit = count_unit(_largest(finished, others, BIT_SYNOPS))
     _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})", others)
     left.set_ylabel("accuracy (%)")

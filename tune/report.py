@@ -17,7 +17,7 @@ from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.amounts import BITS_PER_MB, count_unit, digits, size_unit
 from tune.compare import Comparison
-from tune.front import ACCURACY, BIT_SYNOPS, DENSE, FILE, SIZE, Reference, front
+from tune.front import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference, front
 from tune.places import Place, read_files, write_bytes
 from tune.rows import NUMBERS
 from tune.store import Experiment
@@ -108,7 +108,7 @@ def read_genotypes(experiment: Experiment, chosen: pd.DataFrame) -> dict[int, Ge
 def with_units(table: pd.DataFrame) -> pd.DataFrame:
     """The table with sizes in MB and Bit-SynOps in M beside the exact counts."""
     shown = table.copy()
-    for column, name, unit in ((SIZE, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
+    for column, name, unit in ((EQ18, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
         shown.insert(list(shown.columns).index(column), name, table[column].astype(float) / unit)
     return shown
 
@@ -139,18 +139,17 @@ def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, 
 
 def front_table(chosen: pd.DataFrame) -> Table:
     """The front as it is printed on a terminal."""
-    size_name, size = size_unit(chosen[SIZE].max() if len(chosen) else 0)
+    unit_name, size = size_unit(chosen.reindex(columns=[FILE, EQ18]).max().max() if len(chosen) else 0)
     count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
     table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
-    sizes = f"size {size_name}", "file", "dense", f"Bit-SynOps {count_name}"
+    sizes = f"file {unit_name}", "Eq. 18", "dense", f"Bit-SynOps {count_name}"
     for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", "p %", "λ1", "λ2", "seed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in chosen.iterrows():
         table.add_row(
             f"{row['test_accuracy']:.2f}",
             f"{row['val_accuracy']:.2f}",
-            digits(row[SIZE] / size),
-            *("" if pd.isna(row.get(key)) else digits(row[key] / size) for key in (FILE, DENSE)),
+            *("" if pd.isna(row.get(key)) else digits(row[key] / size) for key in (FILE, EQ18, DENSE)),
             digits(row[BIT_SYNOPS] / count),
             digits(row["energy_mj"] * 1e3),
             f"{row['timesteps']:.0f}",

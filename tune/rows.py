@@ -28,6 +28,7 @@ COLUMNS = [
     "epoch",
     "val_accuracy",
     "test_accuracy",
+    "size_bits",
     "model_size_bits",
     "side_bits",
     "file_bits",
@@ -50,6 +51,7 @@ _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
 _COUNTS = {
     "seed",
     "epoch",
+    "size_bits",
     "model_size_bits",
     "side_bits",
     "file_bits",
@@ -123,7 +125,12 @@ def row_of(point: Mapping[str, Any], records: Sequence[Mapping[str, Any]], resul
         except TypeError:
             raise DamagedError(f"seconds: expected numbers, got {of_phase}") from None
     row["seconds"] = row["search_seconds"] + row["retrain_seconds"]
-    return {column: row.get(column) for column in COLUMNS}
+    return with_size({column: row.get(column) for column in COLUMNS})
+
+
+def with_size(row: Row) -> Row:
+    """The row with its size; by that, earlier versions meant Eq. 18."""
+    return row if row.get("size_bits") is not None else {**row, "size_bits": row.get("model_size_bits")}
 
 
 def tidy(row: Row) -> Row:

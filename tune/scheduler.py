@@ -135,4 +135,5 @@ def _place(record: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _entry(record: Mapping[str, Any]) -> Entry:
-    return float(record["val_accuracy"]), float(record["model_size_bits"]), float(record["bit_synops"])
+    size = record["size_bits"] if record.get("size_bits") is not None else record["model_size_bits"]
+    return float(record["val_accuracy"]), float(size), float(record["bit_synops"])

@@ -2,7 +2,7 @@
 
 A study knows a point as ``lambda1``, ``lambda2`` (log-uniform) and ``p`` (uniform); a log scale has no zero, so beside each λ
 stands the choice ``lambda1_zero`` or ``lambda2_zero``. A λ that is zero is noted at the low end of its range, so that every
-trial has every parameter. Objectives: validation accuracy up, log10 of the model size and of Bit-SynOps down.
+trial has every parameter. Objectives: validation accuracy up, log10 of the size and of Bit-SynOps down.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from litesnn.config import SearchPoint
 from tune.space import NAMES, Space
 
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
-OBJECTIVES = ("validation accuracy", "log10 model size in bits", "log10 Bit-SynOps")
+OBJECTIVES = ("validation accuracy", "log10 size in bits", "log10 Bit-SynOps")
 SAMPLERS = {
     "tpe": "TPESampler",
     "nsga2": "NSGAIISampler",

@@ -59,7 +59,7 @@ class Summary:
 def reference_text(reference: Reference) -> str:
     """The hypervolume's reference point in words."""
     return (
-        f"reference {reference.accuracy:g} %, {size_text(reference.model_size_bits)}, "
+        f"reference {reference.accuracy:g} %, {size_text(reference.size_bits)}, "
         f"{count_text(reference.bit_synops)} Bit-SynOps"
     )
 

@@ -262,6 +262,7 @@ def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
         "test_accuracy": result.test_accuracy,
         **asdict(cost),
         "file_bits": sizes.file,
+        "size_bits": sizes.file if result.model.recipe.size == "file" else cost.model_size_bits,
         "dense_bits": sizes.dense,
         "energy_mj": cost.energy_mj,
         "ann_energy_mj": cost.ann_energy_mj,

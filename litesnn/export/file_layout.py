@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from litesnn.export.coder import Coder, Tree
 from litesnn.export.plan import Layer, Plan
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_bits
 
 MAGIC = b"LSNN"
 VERSION = 2
@@ -120,8 +120,3 @@ def least_bits(plan: Plan, left: Sequence[int], kept: Sequence[int]) -> float:
     masks = sum(map(mask_bits, left, kept))
     codes = sum(k * layer.bits for layer, k in zip(plan.layers, kept, strict=True))
     return masks + codes / 4
-
-
-def mask_bits(weights: int, kept: int) -> float:
-    """log2 C(weights, kept): what naming one of all masks with this many kept weights costs."""
-    return (math.lgamma(weights + 1) - math.lgamma(kept + 1) - math.lgamma(weights - kept + 1)) / math.log(2)

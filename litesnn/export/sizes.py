@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from litesnn.export.file_layout import mask_bits
 from litesnn.export.packed import Packed
 from litesnn.export.writer import File, file_of
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_bits
 
 
 @dataclass(frozen=True, kw_only=True)

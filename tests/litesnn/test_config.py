@@ -141,6 +141,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("cost_batch", 0),
     ("rate_gradient", 0),
     ("arch_batch", "other"),
+    ("size", "bytes"),
     ("retrain_epochs", 0),
     ("retrain_batch", 2.5),
     ("retrain_lr", 0),
@@ -281,6 +282,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "logit_scale": 1,
     "timestep_loss": 0,
     "prune_ramp": 0,
+    "size": "eq18",
 }
 
 

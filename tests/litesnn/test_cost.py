@@ -14,6 +14,7 @@ from litesnn.checks import InputError
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.cost import CostModel, DerivedCost, dense_operations, derived_cost, energy_mj
+from litesnn.file_size import estimated_file_bits
 from litesnn.genotype import Genotype
 from litesnn.network import Network, Shares
 
@@ -233,6 +234,7 @@ def counted(genotype: Genotype, of: Recipe) -> tuple[DerivedCost, DerivedCost]:
     assert output.rates is not None
     real = DerivedCost(
         model_size_bits=size,
+        file_bits=estimated_file_bits(genotype, of),
         side_bits=side,
         bit_synops=bit_synops,
         additions=additions,
@@ -289,7 +291,13 @@ def test_energy_of_table_5(row: str) -> None:
 
 def test_energy_of_a_derived_network() -> None:
     cost = DerivedCost(
-        model_size_bits=1, side_bits=1, bit_synops=1.0, additions=2e6, multiplications=1e6, ann_operations=3_000_000
+        model_size_bits=1,
+        file_bits=1,
+        side_bits=1,
+        bit_synops=1.0,
+        additions=2e6,
+        multiplications=1e6,
+        ann_operations=3_000_000,
     )
     assert cost.energy_mj == pytest.approx(0.0055)  # 2 M * 0.9 pJ + 1 M * 3.7 pJ
     assert cost.ann_energy_mj == pytest.approx(0.0138)  # 3 M * (0.9 + 3.7) pJ

@@ -35,7 +35,7 @@ def test_cross_entropy_of_every_number_of_timesteps() -> None:
 
 def loss(point: dict[str, float], **overrides: Any) -> float:
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    cost = ExpectedCost(torch.tensor(2000.0), torch.tensor(7e6))
+    cost = ExpectedCost(torch.tensor(1000.0), torch.tensor(2000.0), torch.tensor(7e6))
     recipe = Recipe.preset("cifar10", **overrides)
     return search_loss(LOGITS, LABELS, shares, cost, SearchPoint(**{"p": 50, **point}), recipe).item()
 
@@ -67,7 +67,12 @@ def test_gradient_reaches_shares_and_costs() -> None:
     size, operations = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (5.0, 6.0))
     point = SearchPoint(lambda1=0.25, lambda2=0.5, p=0)
     search_loss(
-        LOGITS, LABELS, shares, ExpectedCost(size, operations), point, Recipe.preset("cifar10", cost_batch=8)
+        LOGITS,
+        LABELS,
+        shares,
+        ExpectedCost(torch.tensor(3.0), size, operations),
+        point,
+        Recipe.preset("cifar10", cost_batch=8),
     ).backward()
     assert shares.grad is not None and size.grad is not None and operations.grad is not None
     assert shares.grad.tolist() == pytest.approx(cross_entropies(), abs=1e-12)

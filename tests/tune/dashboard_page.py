@@ -9,7 +9,7 @@ from tune.front import Reference
 from tune.store import FINISHED, Experiment
 
 EVIL = "<img src=x onerror='window.evil = 1'>&amp;<b>"
-REFERENCE = Reference(accuracy=10, model_size_bits=1e7, bit_synops=1e9)
+REFERENCE = Reference(accuracy=10, size_bits=1e7, bit_synops=1e9)
 NETWORK = Genotype(
     nodes=(((0, "conv3x3"), (1, "skip")), ((0, "skip"), (2, "conv3x3"))), bits=(2, 1, 4), timesteps=3, p=50
 )

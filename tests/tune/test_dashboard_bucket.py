@@ -63,7 +63,7 @@ def storage(store: Store) -> Place:
 
 def fill(storage: Place) -> Experiment:
     experiment = Experiment(storage / "digits")
-    experiment.open({"dataset": "digits"}, Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e6))
+    experiment.open({"dataset": "digits"}, Reference(accuracy=10, size_bits=1e6, bit_synops=1e6))
     for name in "ab":
         experiment.trial(name).write_start(POINT, {})
         experiment.trial(name).write_metrics([EPOCH])

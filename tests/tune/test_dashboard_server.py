@@ -27,7 +27,7 @@ def storage(tmp_path: Path) -> Path:
     (tmp_path / "secret.txt").write_text("not for the web")
     (tmp_path / "results").mkdir()
     experiment = Experiment(tmp_path / "results" / "digits <1>")
-    experiment.open({"dataset": "digits"}, Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e6))
+    experiment.open({"dataset": "digits"}, Reference(accuracy=10, size_bits=1e6, bit_synops=1e6))
     for name in "ab":
         trial = experiment.trial(name)
         trial.write_start(POINT, {})

@@ -28,7 +28,7 @@ def add(experiment: Experiment, name: str, accuracy: float, size: int, synops: f
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
     experiment = Experiment(tmp_path / "digits")
-    experiment.open(RECIPE, Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e6))
+    experiment.open(RECIPE, Reference(accuracy=10, size_bits=1e6, bit_synops=1e6))
     add(experiment, "a", 90, 1000, 5000)
     add(experiment, "b", 80, 2000, 100)
     add(experiment, "c", 70, 3000, 6000)

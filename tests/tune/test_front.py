@@ -30,12 +30,12 @@ TRIALS = pd.DataFrame(
         ("running", "unfinished", 99.0, 10, 1.0),
         ("without figures", "finished", np.nan, 10, 1.0),
     ],
-    columns=["trial", "status", "val_accuracy", "model_size_bits", "bit_synops"],
+    columns=["trial", "status", "val_accuracy", "size_bits", "bit_synops"],
 )
 
 
 def test_front_of_size_matches_the_drawing() -> None:
-    assert list(TRIALS["trial"][on_front(TRIALS, ["model_size_bits"])]) == ["a", "b", "b2", "c"]
+    assert list(TRIALS["trial"][on_front(TRIALS, ["size_bits"])]) == ["a", "b", "b2", "c"]
 
 
 def test_front_of_bit_synops() -> None:
@@ -66,18 +66,18 @@ def test_non_dominated_against_every_pair(rows: list[list[float]]) -> None:
 
 
 def finished(*rows: tuple[float, float, float]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["val_accuracy", "model_size_bits", "bit_synops"], dtype=float)
+    table = pd.DataFrame(rows, columns=["val_accuracy", "size_bits", "bit_synops"], dtype=float)
     return table.assign(status="finished")
 
 
-CORNER = Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e8)
+CORNER = Reference(accuracy=10, size_bits=1e6, bit_synops=1e8)
 
 
 def test_hypervolume_of_one_network_by_hand() -> None:
     """60 % is half a unit above guessing; 1e4 bits two decades, 1e5 Bit-SynOps three decades below the reference."""
     one = finished((60, 1e4, 1e5))
     assert hypervolume(one, CORNER) == pytest.approx(0.5 * 2 * 3)
-    assert hypervolume(one, CORNER, ["model_size_bits"]) == pytest.approx(0.5 * 2)
+    assert hypervolume(one, CORNER, ["size_bits"]) == pytest.approx(0.5 * 2)
     assert hypervolume(one, CORNER, ["bit_synops"]) == pytest.approx(0.5 * 3)
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_better_than_the_reference_adds_nothing() -> None:
 
 def test_counts_below_one_are_taken_as_one() -> None:
     assert hypervolume(finished((60, 0, 0)), CORNER) == pytest.approx(0.5 * 6 * 8)
-    assert hypervolume(finished((60, 0, 0)), Reference(accuracy=10, model_size_bits=0, bit_synops=0)) == 0.0
+    assert hypervolume(finished((60, 0, 0)), Reference(accuracy=10, size_bits=0, bit_synops=0)) == 0.0
 
 
 grid = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
@@ -108,8 +108,8 @@ grid = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_hypervolume_against_counting_cells(corners: list[tuple[int, int, int]]) -> None:
     """Networks on a grid of 20 % steps and whole decades: the volume is the number of cells that any of them covers."""
     rows = [(100 - 20.0 * a, 10.0**b, 10.0**c) for a, b, c in corners]
-    reference = Reference(accuracy=20, model_size_bits=1e4, bit_synops=1e4)
-    for smaller, dims in ((("model_size_bits", "bit_synops"), 3), (("model_size_bits",), 2)):
+    reference = Reference(accuracy=20, size_bits=1e4, bit_synops=1e4)
+    for smaller, dims in ((("size_bits", "bit_synops"), 3), (("size_bits",), 2)):
         covered = np.zeros((4,) * dims, dtype=bool)
         for corner in corners:
             covered[tuple(slice(at, None) for at in corner[:dims])] = True
@@ -119,7 +119,7 @@ def test_hypervolume_against_counting_cells(corners: list[tuple[int, int, int]])
 
 def test_over_seeds_by_hand() -> None:
     def trial(p: float, seed: int, status: str, accuracy: float, size: float) -> dict[str, object]:
-        figures = {"val_accuracy": accuracy, "test_accuracy": accuracy - 1, "model_size_bits": size}
+        figures = {"val_accuracy": accuracy, "test_accuracy": accuracy - 1, "size_bits": size}
         return {
             "lambda1": 0.0,
             "lambda2": 1e-9,
@@ -144,8 +144,8 @@ def test_over_seeds_by_hand() -> None:
     assert list(seeds["p"]) == [50, 80] and list(seeds["n"]) == [2, 1] and list(seeds["not_finished"]) == [1, 0]
     first = seeds.iloc[0]
     assert first["val_accuracy"] == 93 and first["val_accuracy_deviation"] == pytest.approx(np.std([90, 96], ddof=1))
-    assert first["test_accuracy"] == 92 and first["model_size_bits"] == 200 and first["bit_synops"] == 400
-    assert first["model_size_bits_deviation"] == pytest.approx(100 * np.sqrt(2)) and first["energy_mj_deviation"] == 0
+    assert first["test_accuracy"] == 92 and first["size_bits"] == 200 and first["bit_synops"] == 400
+    assert first["size_bits_deviation"] == pytest.approx(100 * np.sqrt(2)) and first["energy_mj_deviation"] == 0
     assert np.isnan(seeds.loc[1, "val_accuracy_deviation"])
     assert list(front(seeds)["p"]) == [50, 80]
     assert len(over_seeds(table.iloc[:0])) == 0 and len(over_seeds(table.iloc[4:])) == 0
@@ -154,15 +154,15 @@ def test_over_seeds_by_hand() -> None:
 
 
 def test_the_worst_of_references() -> None:
-    one = Reference(accuracy=10, model_size_bits=1, bit_synops=9)
-    two = Reference(accuracy=1, model_size_bits=5, bit_synops=3)
-    assert worst([one, two]) == Reference(accuracy=1, model_size_bits=5, bit_synops=9)
+    one = Reference(accuracy=10, size_bits=1, bit_synops=9)
+    two = Reference(accuracy=1, size_bits=5, bit_synops=3)
+    assert worst([one, two]) == Reference(accuracy=1, size_bits=5, bit_synops=9)
     assert Reference.from_dict(asdict(one)) == one
 
 
-@pytest.mark.parametrize("field", ["accuracy", "model_size_bits", "bit_synops"])
+@pytest.mark.parametrize("field", ["accuracy", "size_bits", "bit_synops"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1", None, True])
 def test_a_bad_reference_is_refused(field: str, value: object) -> None:
-    good = {"accuracy": 10.0, "model_size_bits": 1.0, "bit_synops": 1.0}
+    good = {"accuracy": 10.0, "size_bits": 1.0, "bit_synops": 1.0}
     with pytest.raises(InputError, match=field):
         Reference(**{**good, field: value})  # type: ignore[arg-type]

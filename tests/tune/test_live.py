@@ -26,7 +26,7 @@ def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tune.live._SECONDS_BETWEEN_LINES", -1.0)
     recipe = Recipe.preset("digits", search_epochs=2, retrain_epochs=3)
     experiment = Experiment(tmp_path)
-    reference = Reference(accuracy=10, model_size_bits=16_000, bit_synops=6e6)
+    reference = Reference(accuracy=10, size_bits=16_000, bit_synops=6e6)
     shown = io.StringIO()
     console = Console(file=shown, width=80, force_terminal=terminal, color_system=None)
     live = LiveTable(recipe, experiment, experiment.table(), reference, 3, 2, console, lambda: 7)

@@ -42,6 +42,19 @@ def test_one_table_with_the_experiment_of_each_trial(tmp_path: Path) -> None:
     assert list(merge([empty]).columns) == ["experiment", *COLUMNS, "whole_epochs"]
 
 
+@pytest.mark.parametrize(("known", "expected"), [(True, [800, 900]), (False, [100, 100])])
+def test_sizes_of_two_kinds_become_one_axis(tmp_path: Path, known: bool, expected: list[int]) -> None:
+    """Files where all are known, else what the paper counts."""
+    pair = experiment(tmp_path / "a", None, size="file"), experiment(tmp_path / "b", None)
+    for one, bits, meant in zip(pair, (800, 900), (800, 100), strict=True):
+        trial = one.trial("trial")
+        trial.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, "seed": 0}, {})
+        sizes = {"model_size_bits": 100, "size_bits": meant, "file_bits": bits if known or bits == 800 else None}
+        trial.write_result("finished", val_accuracy=90.0, bit_synops=1.0, **sizes)
+    assert list(merge([pair[0]])["size_bits"]) == [800] and list(merge([pair[1]])["size_bits"]) == [100]
+    assert list(merge(pair)["size_bits"]) == expected
+
+
 def test_names_that_recur_are_told_apart(tmp_path: Path) -> None:
     pair = [experiment(tmp_path / "x" / "a", 90.0), experiment(tmp_path / "y" / "a", 95.0)]
     assert list(merge(pair)["experiment"]) == [str(tmp_path / "x" / "a"), str(tmp_path / "y" / "a")]
@@ -81,6 +94,6 @@ def test_epochs_saved_follow_each_trials_own_recipe(tmp_path: Path) -> None:
     for order in ([short, long], [long, short]):
         table = merge(order)
         summary = summarise(
-            table, front(table), Reference(accuracy=10, model_size_bits=1e6, bit_synops=1e9), Recipe.preset("digits")
+            table, front(table), Reference(accuracy=10, size_bits=1e6, bit_synops=1e9), Recipe.preset("digits")
         )
         assert summary.epochs_saved == (8 + 15 - 4) + (100 + 15 - 4)

@@ -80,7 +80,7 @@ class Drive:
     def follow(self, count: int, again: set[str] = frozenset()) -> Metrics:  # type: ignore[assignment]
         """A further run of ``count`` trials."""
         before = self.experiment.table()
-        reference = Reference(accuracy=10, model_size_bits=16_000, bit_synops=6e6)
+        reference = Reference(accuracy=10, size_bits=16_000, bit_synops=6e6)
         console = Console(file=io.StringIO())
         self.live = LiveTable(self.recipe, self.experiment, before, reference, count, 2, console, lambda: 0)
         samples = {"search": 100, "retrain": 200}

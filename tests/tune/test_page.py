@@ -45,6 +45,7 @@ def table() -> pd.DataFrame:
     trials["seed"] = [0, 0, 0, 0, 1, 0, 0]
     trials["reason"] = ["", "", "", "", "", "behind <half> of the others", "loss is <b>not</b> finite & so on"]
     trials["ended_at"] = [f"2026-01-01T00:0{i}:00+0000" for i in range(len(trials))]
+    trials["size_bits"] = trials["model_size_bits"]
     return trials.assign(phase="retrain", epoch=20, search_epochs=10, retrain_epochs=20, seconds=60.0, energy_mj=1e-3)
 
 
@@ -57,7 +58,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.path.mkdir(parents=True)
         genotype = Genotype(nodes=pairs, bits=tuple(map(int, str(bits).split())), timesteps=int(str(timesteps)), p=0.0)
         folder.genotype.write_text(genotype.to_json())
-    reference = Reference(accuracy=10.0, model_size_bits=1e6, bit_synops=10e6)
+    reference = Reference(accuracy=10.0, size_bits=1e6, bit_synops=10e6)
     recipe = Recipe.preset("digits")
     return Path(write_report(experiment, table(), reference, recipe)["report.html"])
 
@@ -202,11 +203,11 @@ def test_box_over_an_axis_keeps_what_passes_through(browser: Any) -> None:
 @pytest.mark.slow
 @needs_browser
 def test_table_sorts_by_a_column_both_ways(browser: Any) -> None:
-    sizes = "return [...document.querySelectorAll('#front tbody tr')].map(r => Number(r.cells[3].dataset.value))"
-    header = "document.querySelectorAll('#front th button')[3].click();"
+    sizes = "return [...document.querySelectorAll('#front tbody tr')].map(r => Number(r.cells[4].dataset.value))"
+    header = "document.querySelectorAll('#front th button')[4].click();"
     assert browser.execute_script(header + sizes) == [400_000, 200_000, 200_000, 40_000]
     assert browser.execute_script(header + sizes) == [40_000, 200_000, 200_000, 400_000]
-    state = "return document.querySelectorAll('#front th')[3].getAttribute('aria-sort')"
+    state = "return document.querySelectorAll('#front th')[4].getAttribute('aria-sort')"
     assert browser.execute_script(state) == "ascending"
 
 

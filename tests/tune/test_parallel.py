@@ -36,7 +36,7 @@ def networks(count: int) -> pd.DataFrame:
             "timesteps": rng.integers(1, 7, count),
             "val_accuracy": rng.uniform(50, 100, count),
             "test_accuracy": rng.uniform(50, 100, count),
-            "model_size_bits": rng.uniform(1e3, 1e7, count),
+            "size_bits": rng.uniform(1e3, 1e7, count),
             "bit_synops": rng.uniform(1e5, 1e9, count),
         }
     )

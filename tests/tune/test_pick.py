@@ -20,7 +20,17 @@ TRIALS = pd.DataFrame(
         ("unfinished", "unfinished", None, None, None),
     ],
     columns=["trial", "status", "val_accuracy", "model_size_bits", "bit_synops"],
-).assign(test_accuracy=90.0, energy_mj=1.0, timesteps=4, bits="1 2 4", lambda1=0.0, lambda2=0.0, p=50.0, seed=0)
+).assign(
+    size_bits=lambda t: t["model_size_bits"],
+    test_accuracy=90.0,
+    energy_mj=1.0,
+    timesteps=4,
+    bits="1 2 4",
+    lambda1=0.0,
+    lambda2=0.0,
+    p=50.0,
+    seed=0,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +96,7 @@ def test_a_limit_of_files_is_not_one_of_model_sizes() -> None:
     by_size, by_file = pick(SIZED, max_size_bits=5.5e6), pick(SIZED, max_file_bits=5.5e6)
     assert by_size.network is not None and by_size.network["trial"] == "middle"
     assert by_file.network is not None and by_file.network["trial"] == "equal but larger"
-    assert "0.600 MB (file 0.625 MB, dense 1.20 MB), 200 M Bit-SynOps" in by_file.text()
+    assert "a file of 0.625 MB (Eq. 18 0.600 MB, dense 1.20 MB), 200 M Bit-SynOps" in by_file.text()
     assert by_file.to_dict()["network"]["file_bits"] == 5e6 and by_file.to_dict()["network"]["dense_bits"] == 9.6e6
     nearest = pick(SIZED, max_file_bits=2e6)
     assert not nearest.fits and "  a file of 0.300 MB, 20 % above 0.250 MB".replace("20 %", "20.0 %") in nearest.text()

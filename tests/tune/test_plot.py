@@ -11,8 +11,8 @@ from tune.plot import draw_fronts
 
 
 def table(rows: list[tuple[str, float | None, float | None, float | None, float | None]]) -> pd.DataFrame:
-    columns = ["status", "val_accuracy", "test_accuracy", "model_size_bits", "bit_synops"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["status", "val_accuracy", "test_accuracy", "size_bits", "bit_synops"]
+    return pd.DataFrame(rows, columns=columns).assign(model_size_bits=lambda t: t["size_bits"])
 
 
 NETWORKS = [("finished", 90.0, 89.0, 8e5, 3e6), ("finished", 97.0, 98.0, 8e6, 9e6), ("finished", 80.0, 81.0, 4e6, 5e6)]

@@ -32,7 +32,7 @@ def figures(point: SearchPoint, seed: int) -> dict[str, float]:
     kept = 1 - point.p / 100
     return {
         "val_accuracy": accuracy,
-        "model_size_bits": 1e7 * kept * (1 - 0.8 * x1),
+        "size_bits": 1e7 * kept * (1 - 0.8 * x1),
         "bit_synops": 1e8 * kept * (1 - 0.5 * x1) * (1 - 0.8 * x2),
     }
 
@@ -98,7 +98,7 @@ def test_states_and_values_are_those_of_the_folders() -> None:
     assert all(t.values is None for t in trials[:3])
     for trial, config in zip(trials[3:], configs[3:], strict=True):
         row = folders.rows[config["trial"]]
-        logs = [np.log10(row["model_size_bits"]), np.log10(row["bit_synops"])]
+        logs = [np.log10(row["size_bits"]), np.log10(row["bit_synops"])]
         assert trial.values == pytest.approx([row["val_accuracy"], *logs])
         assert trial.user_attrs["trial"] == config["trial"]
     assert [d.name for d in searcher.study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
@@ -318,7 +318,7 @@ def dominated_volume(folders: Folders) -> float:
     darts = np.random.default_rng(0).uniform([60, 5, 6], [95, 7, 8], (4000, 3))
     hit = np.zeros(len(darts), dtype=bool)
     for row in folders.rows.values():
-        logs = np.log10([row["model_size_bits"], row["bit_synops"]])
+        logs = np.log10([row["size_bits"], row["bit_synops"]])
         hit |= (darts[:, 0] <= row["val_accuracy"]) & (darts[:, 1:] >= logs).all(1)
     return float(hit.mean())
 

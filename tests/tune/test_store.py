@@ -102,6 +102,7 @@ def test_folders_of_an_earlier_version(tmp_path: Path) -> None:
     row = experiment.table().iloc[0]
     assert row["val_accuracy"] == 70.0 and row["p"] == 50.0 and row["seconds"] == 5.5 and row["bits"] == "2"
     assert row["retrain_epochs"] == 1 and row["ended_at"] == "2026-01-02T03:04:05+00:00"
+    assert row["size_bits"] == row["model_size_bits"] == 800
     assert experiment.reference() is None
 
 
@@ -261,12 +262,12 @@ def test_an_experiment_from_before_a_field_had_its_default(tmp_path: Path) -> No
 
 def test_the_reference_is_kept_beside_the_recipe(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "name")
-    first = Reference(accuracy=10, model_size_bits=5, bit_synops=7)
+    first = Reference(accuracy=10, size_bits=5, bit_synops=7)
     experiment.open({"nodes": 2})  # as an earlier version did
     experiment.open({"nodes": 2}, first)
     assert experiment.reference() == first
     before = (tmp_path / "name" / "experiment.json").stat()
-    experiment.open({"nodes": 2}, Reference(accuracy=1, model_size_bits=1, bit_synops=1))
+    experiment.open({"nodes": 2}, Reference(accuracy=1, size_bits=1, bit_synops=1))
     assert experiment.reference() == first
     assert (tmp_path / "name" / "experiment.json").stat().st_ino == before.st_ino  # not written again
     for damaged in ({"accuracy": 1}, {"accuracy": "x", "model_size_bits": 1, "bit_synops": 1}, 3):

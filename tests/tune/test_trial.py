@@ -150,7 +150,9 @@ def test_a_stopped_trial_is_not_run_again(tmp_path: Path, recipe: Recipe, data: 
 def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path, data: dict[str, Arrays]) -> None:
     folder = TrialFolder(undisturbed)
     packed = pack(Model.load(folder.model, CPU))
-    assert folder.read_result()["file_bits"] == 8 * len(packed.to_bytes())
+    result = folder.read_result() or {}
+    assert result["size_bits"] == result["file_bits"] == 8 * len(packed.to_bytes())
+    assert all(record["size_bits"] == record["file_bits"] for record in folder.read_metrics())
     dense = sum(layer.weights * layer.bits for layer in packed.plan.layers)
     assert folder.read_result()["dense_bits"] == dense >= folder.read_result()["model_size_bits"]
     model, test = Model.load(folder.model, CPU), from_arrays(data["retrain"]).test

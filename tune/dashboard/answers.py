@@ -10,7 +10,7 @@ from tune.rows import COLUMNS, NUMBERS
 
 _FLAGS = {
     "on_front": "on the front in all three objectives",
-    "on_size_front": "on the front of accuracy against model size",
+    "on_size_front": "on the front of accuracy against size",
     "on_bit_synops_front": "on the front of accuracy against Bit-SynOps",
 }
 
@@ -32,7 +32,7 @@ class Reference(_Answer):
     """The worst corner, from which hypervolume is measured."""
 
     accuracy: float = Field(description="percent")
-    model_size_bits: float
+    size_bits: float = Field(description="of what the recipe means by size")
     bit_synops: float = Field(description="per input sample")
 
 

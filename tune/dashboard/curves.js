@@ -1,6 +1,6 @@
 // Learning curves of a trial: accuracy, loss, size and T over the epochs of both phases.
 
-import { ACCURACY, SIZE, element, general, sizeText } from "./format.js";
+import { ACCURACY, EQ18, SIZE, element, general, sizeText } from "./format.js";
 import { OPTIONS, baseLayout, colour, linkFigure, plotlyReady } from "./paint.js";
 
 const ROWS = [
@@ -43,7 +43,7 @@ export function curvesOf(records) {
       `${r.phase} epoch ${r.epoch}${r.epochs ? ` of ${r.epochs}` : ""}`,
       ...ROWS.filter(({ column }) => typeof r[column] === "number").map(({ column, title, text }) =>
         column === ACCURACY ? `validation ${text(r[column])}` : `${title} ${text(r[column])}`),
-      ...(typeof r[SIZE] === "number" ? [sizeText(r[SIZE])] : []),
+      ...(typeof (r[SIZE] ?? r[EQ18]) === "number" ? [sizeText(r[SIZE] ?? r[EQ18])] : []),
       ...(typeof r.timesteps === "number" ? [`T ${r.timesteps}`] : []),
     ]);
   };

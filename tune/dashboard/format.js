@@ -1,6 +1,6 @@
 // Numbers as the rest of the project writes them, and the few ways in which elements are made.
 
-export const ACCURACY = "val_accuracy", SIZE = "model_size_bits", FILE = "file_bits", DENSE = "dense_bits", SYNOPS = "bit_synops";
+export const ACCURACY = "val_accuracy", SIZE = "size_bits", EQ18 = "model_size_bits", FILE = "file_bits", DENSE = "dense_bits", SYNOPS = "bit_synops";
 
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -30,10 +30,18 @@ export function sizeText(bits) {
   return `${digits(bits / worth)} ${name}`;
 }
 
-/** As the paper counts, with what the packed file and all weights at the same bits come to. */
+/** The packed file, with what the paper counts and all weights at the same bits; the second alone where the first is not known. */
 export function sizesText(row) {
-  const others = [["file", row[FILE]], ["dense", row[DENSE]]].filter(([, bits]) => known(bits)).map(([name, bits]) => `${name} ${sizeText(bits)}`);
-  return sizeText(row[SIZE]) + (others.length ? ` (${others.join(", ")})` : "");
+  const filed = known(row[FILE]);
+  const others = [["Eq. 18", filed ? row[EQ18] : null], ["dense", row[DENSE]]].filter(([, bits]) => known(bits));
+  const named = others.map(([name, bits]) => `${name} ${sizeText(bits)}`);
+  return (filed ? `a file of ${sizeText(row[FILE])}` : sizeText(row[EQ18])) + (named.length ? ` (${named.join(", ")})` : "");
+}
+
+/** What the size of all these trials is: the packed file's, or the paper's (Eq. 18). */
+export function sizeName(rows) {
+  const sized = rows.filter((row) => known(row[SIZE]));
+  return sized.length && sized.every((row) => row[SIZE] === row[FILE]) ? "file" : "model size";
 }
 
 export function countText(count) {

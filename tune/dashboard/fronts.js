@@ -1,7 +1,7 @@
-// Both fronts: accuracy over model size and over Bit-SynOps. Limits, the network to take and the selected one are drawn by a
+// Both fronts: accuracy over size and over Bit-SynOps. Limits, the network to take and the selected one are drawn by a
 // light layer above the figure, so that a slider never makes plotly draw again.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, sizeUnit } from "./format.js";
+import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit } from "./format.js";
 import { frontOf, slot } from "./model.js";
 import {
   OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError,
@@ -27,7 +27,9 @@ export function makeFronts(open) {
       const key = `${model.rowsVersion} ${model.names} ${view.published && published.length} ${theme} ${figure.div.clientWidth}`;
       if (key !== figure.drawn) {
         figure.drawn = key;
-        await draw(figure, model, view.published ? published : []);
+        const literature = view.published ? published : [];
+        if (figure.limit === "size") figure.column = literature.length ? EQ18 : SIZE; // as others published it
+        await draw(figure, model, literature);
       }
       mark(figure, model, view);
     }
@@ -41,7 +43,7 @@ export function makeFronts(open) {
 
   async function draw(figure, model, published) {
     const { div, column } = figure;
-    const unit = column === SIZE ? sizeUnit : countUnit;
+    const unit = column === SYNOPS ? countUnit : sizeUnit;
     const literature = published.filter((network) => network[column] !== null);
     const shown = model.all.filter((row) => row[column] > 0 && row[ACCURACY] !== null);
     const [name, worth] = unit(Math.max(0, ...shown.map((row) => row[column]), ...literature.map((n) => n[column])));
@@ -54,7 +56,7 @@ export function makeFronts(open) {
       x: logRange([...shown.map((r) => r[column] / worth), ...literature.map((n) => n[column] / worth)]) ?? [0, 2],
       y: [yrange[1], yrange[0]],
     };
-    figure.axes = { worth, zero, column, title: column === SIZE ? `model size (${name})` : `Bit-SynOps per sample (${name})` };
+    figure.axes = { worth, zero, column, title: `${column === SYNOPS ? "Bit-SynOps per sample" : column === EQ18 ? "model size" : sizeName(model.all)} (${name})` };
     await Plotly.react(div, traces(figure, model, literature), layout(figure), OPTIONS);
     div.append(figure.layer);
     if (!figure.linked) link(figure);
@@ -152,7 +154,7 @@ export function makeFronts(open) {
     const parts = [], inside = (v, low, high) => Math.min(Math.max(v, low), high);
     const atX = (value) => left + xaxis.d2p(value / axes.worth);
     const atY = (accuracy) => top + yaxis.d2p(errorOf(accuracy, axes.zero));
-    if (view[limit] !== null) {
+    if (view[limit] !== null && (column !== EQ18 || sizeName(model.all) !== "file")) { // a limit of files has no place beside Eq. 18
       const x = inside(atX(view[limit]), left, left + width);
       parts.push(shape("rect", { x, y: top, width: left + width - x, height, class: "veil" }));
       parts.push(shape("path", { d: `M${x} ${top}V${top + height}`, class: "edge" }));

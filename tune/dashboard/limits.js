@@ -5,7 +5,7 @@ import { isWhole } from "./model.js";
 
 const STEPS = 400; // of a log slider; the last one is no limit
 const SLIDERS = [
-  { limit: "size", column: SIZE, label: "Largest model size", text: sizeText, log: true },
+  { limit: "size", column: SIZE, label: "Largest size", text: sizeText, log: true },
   { limit: "synops", column: SYNOPS, label: "Most Bit-SynOps", text: countText, log: true },
   { limit: "accuracy", column: ACCURACY, label: "Least accuracy", text: (value) => `${value.toFixed(1)} %`, log: false },
 ];

@@ -1,6 +1,6 @@
 // From what the server knows and what the reader chose to what is drawn: rows, fronts, the network to take.
 
-import { ACCURACY, SIZE, SYNOPS } from "./format.js";
+import { ACCURACY, EQ18, FILE, SIZE, SYNOPS } from "./format.js";
 
 export const FINISHED = "finished";
 const COLOURS = 8; // --series-0 … in the style sheet
@@ -14,7 +14,7 @@ export function buildModel(store, view) {
     if (!slots.has(name) || before.includes(slots.get(name))) slots.set(name, freeSlot(names));
   });
   const experiments = names.filter((name) => store.loaded.has(name)).map((name) => store.loaded.get(name));
-  const all = experiments.flatMap(({ trials }) => trials);
+  const all = onOneSize(experiments);
   const rows = all.filter((row) => passes(row, view.filters));
   const byKey = new Map(all.map((row) => [row.key, row]));
   const dataVersion = JSON.stringify(experiments.map(({ name, version }) => [name, version]));
@@ -24,6 +24,14 @@ export function buildModel(store, view) {
     several: names.length > 1,
     taken: pick(rows, view),
   };
+}
+
+/** All trials; where the experiments mean different things by size, by what everybody has: the file, else Eq. 18. */
+function onOneSize(experiments) {
+  const trials = experiments.flatMap((experiment) => experiment.trials);
+  if (new Set(experiments.map(({ recipe }) => recipe?.size ?? "eq18")).size < 2) return trials;
+  const column = trials.every((row) => row.status !== FINISHED || row[FILE] !== null) ? FILE : EQ18;
+  return trials.map((row) => ({ ...row, [SIZE]: row[column] }));
 }
 
 /** Which experiments are shown: those asked for, else one that runs, else the first. */

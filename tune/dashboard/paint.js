@@ -1,6 +1,6 @@
 // What all figures share: colours of the page, axes, ticks, and the text at a point.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countText, digits, element, general, percent, sizesText } from "./format.js";
 
 const root = document.documentElement;
 
@@ -107,7 +107,7 @@ export function trialLines(row, several) {
       .filter(Boolean).join("   "));
   if (row[ACCURACY] !== null)
     lines.push(`validation ${percent(row[ACCURACY])}${row.test_accuracy === null ? "" : `   test ${percent(row.test_accuracy)}`}`);
-  if (row[SIZE] !== null) lines.push(`${sizeText(row[SIZE])}   ${countText(row[SYNOPS])} Bit-SynOps`);
+  if (row[SIZE] !== null) lines.push(`${sizesText(row)}   ${countText(row[SYNOPS])} Bit-SynOps`);
   if (row.energy_mj !== null && row.energy_mj !== undefined) lines.push(`energy ${digits(1e3 * row.energy_mj)} µJ`);
   return lines;
 }

@@ -1,6 +1,6 @@
 // One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
 
-import { ACCURACY, DENSE, FILE, SIZE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
+import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
 import { bars, curvesOf, timestepsOf } from "./curves.js";
 import { safeDrawing } from "./drawing.js";
 
@@ -110,8 +110,8 @@ function figures(row) {
   const entries = [
     ["validation", percent(row[ACCURACY])],
     ["test", percent(row.test_accuracy)],
-    ["model size", sizeText(row[SIZE])],
     ["packed file", sizeText(row[FILE])],
+    ["Eq. 18", sizeText(row[EQ18])],
     ["dense", sizeText(row[DENSE])],
     ["Bit-SynOps", countText(row[SYNOPS])],
     ["energy", row.energy_mj === null ? "" : `${digits(1e3 * row.energy_mj)} µJ`],

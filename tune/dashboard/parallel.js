@@ -1,6 +1,6 @@
 // The tab with parallel coordinates: one line per finished network, from what was chosen to what came out.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, element, general, sizeUnit } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countUnit, element, general, sizeName, sizeUnit } from "./format.js";
 import { isWhole, slot } from "./model.js";
 import { OPTIONS, accuracyTicks, colour, errorOf, linkFigure, logTicks, mix, plotlyReady, tickText, trialLines, zeroError } from "./paint.js";
 
@@ -117,7 +117,7 @@ function axesOf(rows) {
     linearAxis("mean bits", rows.map((row) => mean(NUMBER(row.bits)))),
     linearAxis("T", of("timesteps")),
     scaled("accuracy (%)", errors.map((e) => -Math.log10(e)), marks.tickvals.map((e, k) => [-Math.log10(e), marks.ticktext[k]])),
-    logAxis(`size (${size})`, of(SIZE).map((v) => v / bits)),
+    logAxis(`${sizeName(rows)} (${size})`, of(SIZE).map((v) => v / bits)),
     logAxis(`Bit-SynOps (${count})`, of(SYNOPS).map((v) => v / worth)),
   ];
 }

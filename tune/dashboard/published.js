@@ -1,6 +1,6 @@
 // Networks of the literature, those on the data sets of the experiments that are shown.
 
-import { SIZE, SYNOPS, countText, percent, sizeText, words } from "./format.js";
+import { EQ18, SYNOPS, countText, percent, sizeText, words } from "./format.js";
 
 let networks = null; // asked for once, when they are first shown
 
@@ -41,7 +41,7 @@ function prepared(network) {
   const size = network.model_size_mb === null ? null : network.model_size_mb * 8e6;
   const count = network.bit_synops_m === null ? null : network.bit_synops_m * 1e6;
   return {
-    ...network, [SIZE]: size, [SYNOPS]: count, own: network.method.startsWith("LitE-SNN"),
+    ...network, [EQ18]: size, [SYNOPS]: count, own: network.method.startsWith("LitE-SNN"),
     lines: [
       network.method,
       `published: test ${percent(network.accuracy)}`,

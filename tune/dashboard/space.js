@@ -1,13 +1,13 @@
 // The tab with all three objectives at once.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, element, sizeUnit } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countUnit, element, sizeName, sizeUnit } from "./format.js";
 import { isWhole, slot } from "./model.js";
 import { OPTIONS, accuracyTicks, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError } from "./paint.js";
 
 const MOST_STEMS = 40;
 
 export function makeSpace(place, act) {
-  const div = element("div", { className: "plot tall", id: "space", role: "img", "aria-label": "Accuracy, model size and Bit-SynOps in space" });
+  const div = element("div", { className: "plot tall", id: "space", role: "img", "aria-label": "Accuracy, size and Bit-SynOps in space" });
   const note = element("p", { className: "note" });
   place.append(div, note);
   const hasGl = Boolean(document.createElement("canvas").getContext("webgl"));
@@ -63,7 +63,7 @@ export function makeSpace(place, act) {
       width: div.clientWidth, height: div.clientHeight, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false,
       paper_bgcolor: "rgba(0,0,0,0)", uirevision: "turned", // keeps the direction in which the reader turned it
       scene: {
-        xaxis: axis(`size (${size})`, xs, ticks(xs)), yaxis: axis(`Bit-SynOps (${count})`, ys, ticks(ys)),
+        xaxis: axis(`${sizeName(model.rows)} (${size})`, xs, ticks(xs)), yaxis: axis(`Bit-SynOps (${count})`, ys, ticks(ys)),
         zaxis: axis("accuracy (%)", [zs[1], zs[0]], accuracyTicks(zs, zero, 6)),
         aspectmode: "cube", camera: { eye: { x: -1.45, y: -1.2, z: 0.55 }, center: { x: 0, y: 0, z: -0.1 } },
       },

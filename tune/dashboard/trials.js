@@ -1,6 +1,6 @@
 // The tab with all trials that pass the filters.
 
-import { ACCURACY, DENSE, FILE, SIZE, SYNOPS, countUnit, digits, fixed, general, sizeUnit } from "./format.js";
+import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countUnit, digits, fixed, general, sizeUnit } from "./format.js";
 import { makeTable } from "./table.js";
 
 /** Epochs that a trial has run, search and retraining together. */
@@ -20,15 +20,15 @@ export function makeTrials(place, act) {
 
 function columnsOf(model) {
   const largest = (column) => Math.max(0, ...model.rows.map((row) => row[column] ?? 0));
-  const [size, bits] = sizeUnit(largest(SIZE)), [count, worth] = countUnit(largest(SYNOPS));
+  const [size, bits] = sizeUnit(Math.max(largest(FILE), largest(EQ18))), [count, worth] = countUnit(largest(SYNOPS));
   return [
     ...(model.several ? [["experiment", "experiment", (row) => row.experiment, "text"]] : []),
     ["trial", "trial", (row) => row.trial, "text name"],
     ["status", "state", (row) => row.status, "text"],
     [ACCURACY, "validation %", (row) => fixed(row[ACCURACY], 2)],
     ["test_accuracy", "test %", (row) => fixed(row.test_accuracy, 2)],
-    [SIZE, `size ${size}`, (row) => (row[SIZE] === null ? "" : digits(row[SIZE] / bits))],
     [FILE, `file ${size}`, (row) => (row[FILE] === null ? "" : digits(row[FILE] / bits))],
+    [EQ18, `Eq. 18 ${size}`, (row) => (row[EQ18] === null ? "" : digits(row[EQ18] / bits))],
     [DENSE, `dense ${size}`, (row) => (row[DENSE] === null ? "" : digits(row[DENSE] / bits))],
     [SYNOPS, `Bit-SynOps ${count}`, (row) => (row[SYNOPS] === null ? "" : digits(row[SYNOPS] / worth))],
     ["lambda1", "λ1", (row) => general(row.lambda1)],

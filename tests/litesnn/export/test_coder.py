@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litesnn.export.coder import Decoder, Encoder, Tree
-from litesnn.export.file_layout import Numbers, code_decimal, code_text, mask_bits
+from litesnn.export.file_layout import Numbers, code_decimal, code_text
+from litesnn.kept import mask_bits
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 quick = settings(deadline=None, max_examples=60)

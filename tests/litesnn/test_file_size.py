@@ -1,0 +1,105 @@
+"""Sizes of files before there is a file: against counting by hand, against real files, and in the loss."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from litesnn.config import Recipe
+from litesnn.cost import CostModel, derived_cost
+from litesnn.export.convert import pack
+from litesnn.export.sizes import measure_sizes
+from litesnn.file_size import BIAS_BITS, HEADER_BITS, RATE_BITS, SCALE_BITS, estimated_file_bits
+from litesnn.genotype import Genotype
+from litesnn.model import Model
+from litesnn.network import Network, Shares
+
+CELL = (((0, "conv3x3"), (1, "skip")), ((0, "conv3x3"), (2, "skip")))
+RECIPE = Recipe.preset("digits", widths=(1, 2), search_channels=4, retrain_channels=4, timesteps=2, size="file")
+
+
+def positions(weights: int, p: float) -> float:
+    return math.log2(math.comb(weights, round(weights * (1 - p / 100))))
+
+
+def test_by_hand() -> None:
+    """Stem 36, cells of 2 and 4 channels a node on states of 4 channels, classifier 80 weights; half of each is kept."""
+    genotype = Genotype(nodes=CELL, bits=(1, 4), timesteps=2, p=50)
+    # cell 1: two conv3x3 and a skip from inputs of 4 channels to nodes of 2; cell 2: the same, inputs of 4, nodes of 4
+    layers = [(36, 4, 4), *[(9 * 4 * 2, 1, 2)] * 3, *[(9 * 4 * 4, 4, 4)] * 3, (8 * 10, 4, 0)]
+    bits = sum(weights // 2 * b + positions(weights, 50) + SCALE_BITS * (filters + 1) for weights, b, filters in layers)
+    bits += BIAS_BITS * (4 + 4 + 8) + RATE_BITS * 5 * 2 + HEADER_BITS
+    assert estimated_file_bits(genotype, RECIPE) == pytest.approx(bits, abs=1)
+
+
+@pytest.mark.parametrize(("bits", "p"), [((1, 2, 4), 0), ((4, 4, 4), 50), ((1, 1, 1), 80)])
+def test_a_little_above_the_file_of_a_network_that_uses_all_its_channels(bits: tuple[int, ...], p: float) -> None:
+    recipe = Recipe.preset("digits")
+    genotype = Genotype(nodes=CELL, bits=bits, timesteps=2, p=p)
+    torch.manual_seed(0)
+    network = Network(recipe, recipe.retrain_channels, recipe.classes, p, genotype)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:  # batch norms as training leaves them: all different, and channels that fire
+            parameter.data += 0.3 * torch.rand_like(parameter)
+    model = Model(
+        network=network,
+        genotype=genotype,
+        recipe=recipe,
+        rates=torch.full((7, 2), 0.2),
+        mean=torch.zeros(1, 1, 1),
+        std=torch.ones(1, 1, 1),
+        classes=tuple(map(str, range(10))),
+    )
+    file = measure_sizes(pack(model)).file
+    assert (
+        file <= estimated_file_bits(genotype, recipe) <= 1.2 * file
+    )  # Gaussian weights have codes of unequal frequency
+
+
+def one_hot(genotype: Genotype, recipe: Recipe) -> Shares:
+    """The shares of a search that has decided for this genotype."""
+    ops = torch.zeros(5, 2)
+    edges = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1)]
+    for node, pairs in enumerate(genotype.nodes):
+        for source, op in pairs:
+            ops[edges.index((source, node)), ("conv3x3", "skip").index(op)] = 1
+    bits = torch.tensor([[float(b == candidate) for candidate in recipe.bit_widths] for b in genotype.bits])
+    return Shares(ops=ops, bits=bits, timesteps=torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("p", [0, 50, 90])
+def test_what_lambda1_presses_is_the_file_less_what_no_choice_changes(p: float) -> None:
+    genotype = Genotype(nodes=CELL, bits=(1, 4), timesteps=2, p=p)
+    rates = torch.rand(5, 2)
+    cost = CostModel(RECIPE, 4, 10, p)(one_hot(genotype, RECIPE), rates)
+    constant = BIAS_BITS * (4 + 4 + 8) + RATE_BITS * 5 * 2 + HEADER_BITS
+    assert cost.pressed_bits.item() == pytest.approx(estimated_file_bits(genotype, RECIPE) - constant, rel=0.01)
+    paper = CostModel(replace(RECIPE, size="eq18"), 4, 10, p)(one_hot(genotype, RECIPE), rates)
+    assert paper.pressed_bits == paper.model_size_bits == cost.model_size_bits < cost.pressed_bits
+
+
+def test_its_gradient_presses_bits_and_what_masks_cost() -> None:
+    """At p = 90 a bit less saves a tenth of a weight, an operation less its mask and scales as well."""
+    shares: dict[str, tuple[Tensor, Tensor]] = {}
+    for size in ("eq18", "file"):
+        ops, bits = torch.full((5, 2), 0.5, requires_grad=True), torch.full((2, 3), 1 / 3, requires_grad=True)
+        model = CostModel(replace(RECIPE, size=size), 4, 10, 90)
+        model(Shares(ops=ops, bits=bits, timesteps=torch.tensor([0.5, 0.5])), torch.rand(5, 2)).pressed_bits.backward()
+        assert ops.grad is not None and bits.grad is not None
+        shares[size] = ops.grad, bits.grad
+    (paper_ops, paper_bits), (file_ops, file_bits) = shares["eq18"], shares["file"]
+    assert torch.equal(paper_bits, file_bits)
+    # edge 0 feeds nodes of 2 and 4 channels from 4: 72 and 144 weights, conv3x3
+    weights = 72, 144
+    more = sum(
+        math.log2(math.comb(w, round(w * 0.1))) + SCALE_BITS * (1 + f) for w, f in zip(weights, (2, 4), strict=True)
+    )
+    assert (file_ops - paper_ops)[0, 0].item() == pytest.approx(more, rel=0.02)
+
+
+def test_the_derived_cost_has_both() -> None:
+    genotype = Genotype(nodes=CELL, bits=(1, 4), timesteps=2, p=50)
+    cost = derived_cost(genotype, RECIPE, torch.rand(5, 2))
+    assert cost.file_bits == estimated_file_bits(genotype, RECIPE) > cost.model_size_bits
