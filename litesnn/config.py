@@ -106,9 +106,6 @@ class Recipe:
     v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
     dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")
     norm_weight: float = _setting(1.0, "network", "weight of every batch norm before training")
-    mask_from: Literal["scores", "magnitude"] = _setting(
-        "scores", "network", "what decides which weights stay: scores that are learnt, or the weights' own size"
-    )
     precision: Literal["fp32", "bf16"] = _setting(
         "fp32", "network", "of the numbers that the cells' convolutions multiply; sums and all else stay in fp32"
     )
@@ -147,9 +144,6 @@ class Recipe:
     retrain_lr: float = _setting(0.025, "retrain", "highest SGD learning rate; it falls to 0")
     timestep_loss: float = _setting(
         0.0, "retrain", "share of the loss that every timestep bears by itself (TET, Deng 2022); 0: of the mean alone"
-    )
-    prune_ramp: float = _setting(
-        0.0, "retrain", "share of the epochs in which pruning rises from 0 to p (Zhu 2017); 0: p from the start"
     )
     aux_cell: int = _setting(6, "retrain", "cell, from 1, that feeds the auxiliary head; 0: no head")
     aux_weight: float = _setting(0.4, "retrain", "weight of the auxiliary head's loss")
@@ -256,7 +250,6 @@ class Recipe:
         self._set("tau", check_number("tau", self.tau, minimum=0, maximum=1))
         for name in ("v_threshold", "dspike_b", "norm_weight"):
             self._set(name, check_number(name, getattr(self, name), above=0))
-        check_choice("mask_from", self.mask_from, ("scores", "magnitude"))
         check_choice("precision", self.precision, ("fp32", "bf16"))
 
     def _check_training(self) -> None:
@@ -268,8 +261,7 @@ class Recipe:
             self._set(name, check_number(name, getattr(self, name), minimum=0))
         for name in ("momentum", "psi_momentum", "warmup_share", "label_smoothing"):
             self._set(name, check_number(name, getattr(self, name), minimum=0, below=1))
-        for name in ("timestep_loss", "prune_ramp"):
-            self._set(name, check_number(name, getattr(self, name), minimum=0, maximum=1))
+        self._set("timestep_loss", check_number("timestep_loss", self.timestep_loss, minimum=0, maximum=1))
         if self.nesterov is True and not self.momentum:
             raise fail("nesterov", "a momentum above 0 to go with it", self.momentum)
         check_choice("schedule", self.schedule, ("cosine", "linear"))

@@ -110,8 +110,6 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.constant_(module.weight, recipe.norm_weight)
-            if isinstance(module, CompConv) and recipe.mask_from == "magnitude":
-                module.scores = None
 
     def forward(
         self, x: Tensor, timesteps: int, shares: Shares | None = None, *, measure_rates: bool = False

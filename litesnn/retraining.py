@@ -26,10 +26,8 @@ from litesnn.objective import retrain_loss
 from litesnn.run import EpochRecord, OnBatch, Run, complete
 from litesnn.training import (
     learning_rate,
-    pruning_rate,
     scores_and_weights,
     set_learning_rate,
-    set_pruning_rate,
     weight_optimizer,
 )
 
@@ -149,13 +147,9 @@ class Retrain(Run):
             set_learning_rate(self.weight_optimizer, learning_rate(recipe, recipe.retrain_lr, 0.0, progress))
             if self.score_optimizer is not None:  # the masks must come to rest with the weights
                 set_learning_rate(self.score_optimizer, learning_rate(recipe, recipe.score_lr, 0.0, progress))
-            if recipe.prune_ramp:
-                set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, progress))
             total = total + self.step(x, labels)
             done += 1
             on_batch(self.epoch, done, batches)
-        if recipe.prune_ramp:  # what is assessed now and finished later prunes by the next step's rate
-            set_pruning_rate(self.network, pruning_rate(recipe, self.genotype.p, (self.epoch + 1) / self.epochs))
         return float(total) / done
 
     def _assess(self) -> tuple[float, DerivedCost, int]:

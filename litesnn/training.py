@@ -1,4 +1,4 @@
-"""What search and retraining do alike: the learning rate over a run, the groups of weights, and pruning that rises."""
+"""What search and retraining do alike: the learning rate over a run, and the groups of weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 
 
@@ -68,17 +67,3 @@ def scores_and_weights(network: nn.Module) -> tuple[list[torch.Tensor], list[tor
     for name, parameter in network.named_parameters():
         (scores if name.rpartition(".")[2] == "scores" else weights).append(parameter)
     return scores, weights
-
-
-def pruning_rate(recipe: Recipe, p: float, progress: float) -> float:
-    """Percent pruned at one moment: ``p (1 - (1 - progress / prune_ramp)^3)``, ``p`` from there on (Zhu and Gupta 2017)."""
-    if progress >= recipe.prune_ramp:
-        return p
-    return p * (1 - (1 - progress / recipe.prune_ramp) ** 3)
-
-
-def set_pruning_rate(network: nn.Module, p: float) -> None:
-    """Makes every CompConv prune ``p`` percent from its next forward on."""
-    for module in network.modules():
-        if isinstance(module, CompConv):
-            module.p = p

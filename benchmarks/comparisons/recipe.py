@@ -69,11 +69,14 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {  # name -> the fields that go back
 PRUNED = 80
 BY_SCORES, TWO = f"{PRUNED} % pruned", "less T = 1"
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> what it is compared with, and its fields
-    "norm not decayed": (NEW, {"norm_decay": False}),
     "T = 2, a loss per timestep": (TWO, {"timestep_loss": 0.5}),
     BY_SCORES: (NEW, {}),
-    f"{BY_SCORES}, by magnitude": (BY_SCORES, {"mask_from": "magnitude"}),
-    f"{BY_SCORES}, by magnitude, gradually": (BY_SCORES, {"mask_from": "magnitude", "prune_ramp": 0.5}),
+}
+COMPARED = {  # name -> what it is compared with; these are, or were, no part of the recipe
+    **{name: base for name, (base, _) in CANDIDATES.items()},
+    "norm not decayed": NEW,
+    f"{BY_SCORES}, by magnitude": BY_SCORES,
+    f"{BY_SCORES}, by magnitude, gradually": BY_SCORES,
 }
 ROUNDS, TOGETHER = 6, 3
 """Turns that the variants take to show how fast they are, and steps in a turn."""
@@ -161,9 +164,9 @@ def report(result: dict[str, Any]) -> str:
     for preset, found in presets_of(result):
         body = []
         for variant, rows in by_variant(found["runs"], found["variants"]):
-            base = CANDIDATES[variant][0] if variant in CANDIDATES else NEW
+            base = COMPARED.get(variant, NEW)
             gains = paired(found["runs"], base, variant, "val_accuracy")
-            losses = gains if variant in CANDIDATES else [-change for change in gains]
+            losses = gains if variant in COMPARED else [-change for change in gains]
             body.append(
                 [
                     f"{preset}, {variant}",

@@ -91,7 +91,9 @@ class Record:
                 raise InputError(f"out: expected a record of {self.name}, got {self.options.out}")
         self.result = {**before, **begin(self.name, {"threads": self.options.threads})}
         found = self.result.setdefault("presets", {}).setdefault(self.options.preset, self._empty())
-        if found["recipe"] != self._kept_recipe():
+        kept = self._kept_recipe()
+        before = {**Recipe().to_dict(), **found["recipe"]}  # a field that came later had its default
+        if any(before[name] != value for name, value in kept.items()):
             raise InputError(f"out: expected runs of the same recipe, got those of another one in {self.options.out}")
 
     def _empty(self) -> dict[str, Any]:

@@ -113,7 +113,6 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("dspike_b", float("inf")),
     ("norm_weight", 0),
     ("norm_weight", float("nan")),
-    ("mask_from", "chance"),
     ("precision", "fp16"),
     ("schedule", "step"),
     ("warmup_share", 1),
@@ -147,8 +146,6 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("retrain_lr", 0),
     ("timestep_loss", 1.1),
     ("timestep_loss", -1),
-    ("prune_ramp", 2),
-    ("prune_ramp", "all"),
     ("aux_cell", 9),  # of 8 cells
     ("aux_cell", -1),
     ("aux_weight", -0.4),
@@ -273,7 +270,6 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "time_mask": 0,
     "feature_mask": 0,
     "norm_weight": 1,
-    "mask_from": "scores",
     "schedule": "cosine",
     "warmup_share": 0,
     "nesterov": False,
@@ -281,7 +277,6 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "label_smoothing": 0,
     "logit_scale": 1,
     "timestep_loss": 0,
-    "prune_ramp": 0,
     "size": "eq18",
 }
 

@@ -6,14 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from litesnn.compconv import CompConv
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
 from litesnn.joint_search import Search
-from litesnn.prune import kept_count
 from litesnn.retraining import Retrain
-from litesnn.training import learning_rate, pruning_rate, weight_optimizer
+from litesnn.training import learning_rate, weight_optimizer
 
 CPU = torch.device("cpu")
 
@@ -94,31 +92,3 @@ def test_batch_norm_starts_at_the_recipes_weight(
     network = Retrain(tiny_genotype, tiny_recipe(norm_weight=0.25), tiny_dataset, device=CPU).network
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert len(norms) > 3 and all((norm.weight == 0.25).all() and (norm.bias == 0).all() for norm in norms)
-
-
-def test_pruning_rises_by_the_cubic_of_its_source() -> None:
-    recipe = Recipe.preset("digits", prune_ramp=0.5)
-    found = [pruning_rate(recipe, 80, progress) for progress in (0, 0.25, 0.5, 0.9, 1)]
-    assert found == pytest.approx([0, 80 * (1 - 0.5**3), 80, 80, 80])
-    assert pruning_rate(Recipe.preset("digits"), 80, 0) == 80
-
-
-def test_a_ramp_ends_at_p_and_assesses_what_it_has(
-    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
-) -> None:
-    recipe = tiny_recipe(prune_ramp=1.0, mask_from="magnitude", retrain_epochs=2)
-    run = Retrain(tiny_genotype, recipe, tiny_dataset, device=CPU)
-    assert not run.scores
-    shares = []
-    while not run.done:
-        run.run_epoch()
-        conv = next(m for m in run.network.modules() if isinstance(m, CompConv) and m.weight[0].numel() > 100)
-        kept = (conv.compressed_weight(None) != 0).sum() / conv.weight.shape[0]
-        shares.append(float(kept))
-        for weight, out in zip(
-            conv.weight.detach().abs(), conv.compressed_weight(None).chunk(len(conv.weight)), strict=True
-        ):
-            stays = out.reshape(-1) != 0
-            assert weight.flatten()[stays].min() >= weight.flatten()[~stays].max()
-    count = conv.weight[0].numel()
-    assert shares == [kept_count(count, 50 * (1 - 0.5**3)), kept_count(count, 50)]

@@ -112,7 +112,7 @@ def test_a_trained_network_answers_the_same(tmp_path: Path) -> None:
 def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> None:
     """A new field has to be put into the file, or into this list with a reason."""
     # The search's width and candidates, the surrogate, where training starts, what chose the masks.
-    of_no_use = {"search_channels", "bit_widths", "dspike_b", "norm_weight", "mask_from"}
+    of_no_use = {"search_channels", "bit_widths", "dspike_b", "norm_weight"}
     names = {f.name for f in fields(Recipe) if f.metadata["group"] == "network"} - of_no_use
     changes: dict[str, Any] = {
         "widths": (2, 4),
