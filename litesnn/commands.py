@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -52,7 +51,7 @@ def run_search(args: argparse.Namespace) -> None:
             on_batch=on_batch,
         )
     write_text(out / "recipe.json", json.dumps(recipe.to_dict(), indent=2) + "\n")
-    write_text(out / "search.json", json.dumps({**dataclasses.asdict(point), "seed": args.seed}, indent=2) + "\n")
+    write_text(out / "search.json", json.dumps({**point.to_dict(), "seed": args.seed}, indent=2) + "\n")
     write_text(out / "genotype.json", result.genotype.to_json() + "\n")
     last = result.records[-1]
     print(f"found {result.genotype.to_json()}")

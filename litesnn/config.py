@@ -22,6 +22,7 @@ class SearchPoint:
         lambda1: weight of the memory term in the loss, per bit, at least 0 (Eq. 15).
         lambda2: weight of the computation term, per bit-SynOp of ``Recipe.cost_batch`` samples, at least 0 (Eq. 15).
         p: pruning rate in percent, 0 <= p < 100.
+        channels: C of the retrained network; 0: the recipe's.
 
     Raises:
         InputError: a value is outside its range.
@@ -30,11 +31,17 @@ class SearchPoint:
     lambda1: float
     lambda2: float
     p: float
+    channels: int = 0
 
     def __post_init__(self) -> None:
         for name in ("lambda1", "lambda2"):
             object.__setattr__(self, name, check_number(name, getattr(self, name), minimum=0))
         object.__setattr__(self, "p", check_number("p", self.p, minimum=0, below=100))
+        check_integer("channels", self.channels, minimum=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; ``channels`` where it is not the recipe's."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "channels" or value}
 
     @classmethod
     def named(cls, name: str) -> SearchPoint:
@@ -178,6 +185,16 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    def at(self, point: SearchPoint) -> Recipe:
+        """The recipe with the C of a point.
+
+        Raises:
+            InputError: the nodes cannot share so many channels.
+        """
+        if point.channels % self.nodes:
+            raise fail("channels", f"a multiple of nodes ({self.nodes})", point.channels)
+        return dataclasses.replace(self, retrain_channels=point.channels) if point.channels else self
 
     @property
     def cells(self) -> int:

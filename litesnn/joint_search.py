@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -68,6 +68,7 @@ class Search(Run):
         held: Held = Held(),  # noqa: B008  # frozen
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
+        recipe = recipe.at(point)
         super().__init__(recipe, dataset, seed=seed, device=device)
         held.check_fits(recipe)
         self.point, self.held = point, held
@@ -127,7 +128,7 @@ class Search(Run):
     def identity(self) -> dict[str, Any]:
         """Recipe, point, seed and what is held."""
         held = self.held.to_dict()
-        values = {"recipe": self.recipe.to_dict(), "point": asdict(self.point), "seed": self.seed}
+        values = {"recipe": self.recipe.to_dict(), "point": self.point.to_dict(), "seed": self.seed}
         return values | ({"held": held} if held else {})
 
     def genotype(self) -> Genotype:

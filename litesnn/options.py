@@ -191,7 +191,8 @@ def point_from(args: argparse.Namespace) -> SearchPoint:
     """
     base = SearchPoint.named(args.point) if args.point else SearchPoint(lambda1=0, lambda2=0, p=50)
     given = {name: getattr(args, name) for name in ("lambda1", "lambda2", "p") if getattr(args, name) is not None}
-    return dataclasses.replace(base, **{name: read_number(name, text) for name, text in given.items()})
+    values: dict[str, Any] = {name: read_number(name, text) for name, text in given.items()}
+    return dataclasses.replace(base, **values)
 
 
 def read_number(field: str, text: str) -> float:

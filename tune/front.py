@@ -20,7 +20,7 @@ DENSE = "dense_bits"  # all weights at the same bits
 BIT_SYNOPS = "bit_synops"
 OBJECTIVES = (ACCURACY, SIZE, BIT_SYNOPS)
 
-_POINT = ["lambda1", "lambda2", "p"]
+_POINT, CHANNELS = ["lambda1", "lambda2", "p"], "channels"
 _OVER_SEEDS = [ACCURACY, "test_accuracy", SIZE, BIT_SYNOPS, "energy_mj"]
 
 
@@ -142,13 +142,15 @@ def over_seeds(trials: pd.DataFrame) -> pd.DataFrame:
     """The finished networks of every point taken together over its seeds.
 
     Returns:
-        One row per (λ1, λ2, p), and per experiment in a merged table, of which a trial finished: ``n``, how many did;
+        One row per (λ1, λ2, p, C), and per experiment in a merged table, of which a trial finished: ``n``, how many did;
         ``not_finished``, how many have not, or diverged or were stopped, and are not in the means; for accuracies, size,
         Bit-SynOps and energy the mean under the column's own name and the sample standard deviation as
         ``<column>_deviation``, NaN where n is 1. ``status`` is there too, so that ``front`` takes this table.
     """
-    keys = [column for column in ("experiment", *_POINT) if column in trials.columns]
+    keys = [column for column in ("experiment", *_POINT, CHANNELS) if column in trials.columns]
     known = trials.dropna(subset=_POINT)
+    if CHANNELS in known:
+        known = known.assign(**{CHANNELS: known[CHANNELS].astype(float).fillna(0)})  # 0: the recipe's
     finished = known[known["status"] == FINISHED].groupby(keys, sort=True)
     table = finished[_OVER_SEEDS[:1]].size().rename("n").to_frame()
     table["not_finished"] = known.groupby(keys).size().reindex(table.index) - table["n"]

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Launch:
     def _config(self, trial: Trial) -> dict[str, Any]:
         return {
             "trial": trial.name,
-            "point": asdict(trial.point),
+            "point": trial.point.to_dict(),
             "seed": trial.seed,
             "recipe": self.recipe.to_dict(),
             "folder": str(self.experiment.trial(trial.name).path),

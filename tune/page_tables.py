@@ -109,8 +109,8 @@ def seed_table(trials: pd.DataFrame) -> str:
         (f"Bit-SynOps {count}", BIT_SYNOPS, worth),
         ("energy µJ", "energy_mj", 1e-3),
     ]
-    keys = [key for key in ("experiment", "lambda1", "lambda2", "p") if key in points.columns]
-    names = {"lambda1": "λ1", "lambda2": "λ2", "p": "p %"}
+    keys = [key for key in ("experiment", "lambda1", "lambda2", "p", "channels") if key in points.columns]
+    names = {"lambda1": "λ1", "lambda2": "λ2", "p": "p %", "channels": "C"}
     rows = []
     for _, point in points.iterrows():
         cells = [
@@ -132,6 +132,7 @@ _POINT: list[tuple[str, Callable[[pd.Series], Cell]]] = [
     ("λ1", lambda row: _number(row["lambda1"], "{:.4g}")),
     ("λ2", lambda row: _number(row["lambda2"], "{:.4g}")),
     ("p %", lambda row: _number(row["p"], "{:.4g}")),
+    ("C", lambda row: _number(row.get("channels"), "{:.0f}")),
 ]
 
 

@@ -15,7 +15,7 @@ from tune.store import FINISHED
 
 _SHOWN = (
     "experiment trial val_accuracy test_accuracy model_size_bits file_bits dense_bits bit_synops energy_mj timesteps bits "
-    "lambda1 lambda2 p seed"
+    "lambda1 lambda2 p channels seed"
 ).split()
 
 

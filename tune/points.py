@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litesnn.checks import InputError, check_integer, fail, user_path
-from litesnn.config import PAPER_POINTS, SearchPoint
+from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
 from tune.points_table import read_points
 
 # The paper varies λ1 and λ2 of its small CIFAR network (Sec. 4.3, Fig. 3): three settings are named in the text, in this
@@ -51,7 +51,8 @@ class Trial:
     def point_name(self) -> str:
         """The point's own part of the name."""
         point = self.point
-        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}"
+        width = f"-c_{point.channels}" if point.channels else ""
+        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}{width}"
 
     @property
     def name(self) -> str:
@@ -72,6 +73,18 @@ def trials(points: Sequence[SearchPoint], seeds: int, seed: int) -> list[Trial]:
     return [Trial(point=point, seed=seed + i) for i in range(seeds) for point in points]
 
 
+def fitted(points: Sequence[SearchPoint], recipe: Recipe) -> list[SearchPoint]:
+    """Points as a recipe has them: each once, and no ``channels`` where they are the recipe's own.
+
+    Raises:
+        InputError: the nodes cannot share a point's channels.
+    """
+    for point in points:
+        recipe.at(point)
+    own = recipe.retrain_channels
+    return list(dict.fromkeys(replace(p, channels=0) if p.channels == own else p for p in points))
+
+
 def default_points(preset: str) -> list[SearchPoint]:
     """A set that covers (λ1, λ2, p) for a preset: every level of pressure at every pruning rate."""
     return [
@@ -85,7 +98,7 @@ def parse_points(text: str) -> list[SearchPoint]:
     """Reads points given inline or in a CSV file.
 
     Args:
-        text: points separated by blanks, each ``lambda1,lambda2,p`` or one of ``POINT_NAMES``; or the path of a CSV file,
+        text: points separated by blanks, each ``lambda1,lambda2,p`` or ``lambda1,lambda2,p,channels`` or one of ``POINT_NAMES``; or the path of a CSV file,
             which ends in ``.csv``.
 
     Raises:
@@ -110,11 +123,14 @@ def parse_points(text: str) -> list[SearchPoint]:
 def _parse_point(part: str) -> SearchPoint:
     if part in NAMED_POINTS:
         return NAMED_POINTS[part]
+    values = part.split(",")
     try:
-        lambda1, lambda2, p = (float(value) for value in part.split(","))
+        lambda1, lambda2, p = map(float, values[:3])
+        (channels,) = map(int, values[3:] or ["0"])
     except ValueError:
-        raise fail("points", f"lambda1,lambda2,p, a .csv file or one of {', '.join(POINT_NAMES)}", part) from None
-    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
+        expected = f"lambda1,lambda2,p or lambda1,lambda2,p,channels, a .csv file or one of {', '.join(POINT_NAMES)}"
+        raise fail("points", expected, part) from None
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=channels)
 
 
 def _text(value: float) -> str:

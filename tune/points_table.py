@@ -12,7 +12,8 @@ from litesnn.checks import InputError, fail
 from litesnn.config import SearchPoint
 
 NAMES = ("lambda1", "lambda2", "p")
-_SAME = {"λ1": "lambda1", "λ2": "lambda2"}
+CHANNELS = "channels"
+_SAME = {"λ1": "lambda1", "λ2": "lambda2", "c": CHANNELS}
 _EXPECTED = "a CSV file with the columns lambda1, lambda2 and p"
 _ENCODINGS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -23,6 +24,8 @@ _ENCODINGS = {
 
 def read_points(path: Path) -> list[SearchPoint]:
     """Points of a CSV file whose header names lambda1, lambda2 and p, in any order and case and among other columns.
+
+    A column channels, or C, is read too; where it is empty, C is the recipe's.
 
     A ``trials.csv`` or ``front.csv`` of this program can be given back: the rows of one point with several seeds are
     one point, and a row that has none of the three values (a damaged trial) is left out. A spreadsheet may have saved
@@ -40,13 +43,13 @@ def read_points(path: Path) -> list[SearchPoint]:
             raise csv.Error("with zero bytes; is it UTF-16 without its mark at the start?")
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
         header = [_SAME.get(name, name) for name in ((name or "").strip().lower() for name in rows.fieldnames or ())]
-        if any(header.count(name) != 1 for name in NAMES):
+        if any(header.count(name) != 1 for name in NAMES) or header.count(CHANNELS) > 1:
             raise fail("points", _EXPECTED, f"{path} with {', '.join(rows.fieldnames or ()) or 'no header'}")
         rows.fieldnames = header
         for row in rows:
             given = [row[name] for name in NAMES]
             if any(value and value.strip() for value in given):
-                points[_point(given, f"points: {path}, line {rows.line_num}")] = None
+                points[_point(given, row.get(CHANNELS), f"points: {path}, line {rows.line_num}")] = None
     except (UnicodeDecodeError, csv.Error) as error:
         raise fail("points", _EXPECTED, f"{path} ({error})") from None
     if not points:
@@ -66,13 +69,19 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=first.count)
 
 
-def _point(given: Sequence[str | None], place: str) -> SearchPoint:
+def _point(given: Sequence[str | None], channels: str | None, place: str) -> SearchPoint:
     try:
         lambda1, lambda2, p = map(_number, given)
     except ValueError:
         raise InputError(f"{place}: expected three numbers lambda1, lambda2, p, got {given!r}") from None
     try:
-        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
+        width = _number(channels) if channels and channels.strip() else 0.0
+        if not width.is_integer():
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{place}: expected a whole number of channels, got {channels!r}") from None
+    try:
+        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=int(width))
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
 

@@ -59,7 +59,7 @@ def write_report(
     from tune.page import render_page  # plotly and matplotlib, which whoever only prints a front need not wait for
     from tune.plot import draw_fronts
 
-    trials = complete(trials)
+    trials = complete(trials).fillna({"channels": recipe.retrain_channels})
     chosen = front(trials.assign(row=range(len(trials))))
     if genotypes is None:
         genotypes = read_genotypes(experiment, chosen)
@@ -143,7 +143,9 @@ def front_table(chosen: pd.DataFrame) -> Table:
     count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
     table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
     sizes = f"file {unit_name}", "Eq. 18", "dense", f"Bit-SynOps {count_name}"
-    for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", "p %", "λ1", "λ2", "seed"):
+    wide = "channels" in chosen and chosen["channels"].notna().any()
+    width = ["C"] if wide else []
+    for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", *width, "p %", "λ1", "λ2", "seed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, row in chosen.iterrows():
         table.add_row(
@@ -154,6 +156,7 @@ def front_table(chosen: pd.DataFrame) -> Table:
             digits(row["energy_mj"] * 1e3),
             f"{row['timesteps']:.0f}",
             row["bits"],
+            *(["" if pd.isna(row["channels"]) else f"{row['channels']:.0f}"] if wide else []),
             f"{row['p']:g}",
             f"{row['lambda1']:g}",
             f"{row['lambda2']:g}",

@@ -23,6 +23,7 @@ COLUMNS = [
     "lambda1",
     "lambda2",
     "p",
+    "channels",
     "seed",
     "phase",
     "epoch",
@@ -49,6 +50,7 @@ COLUMNS = [
 ]
 _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
 _COUNTS = {
+    "channels",
     "seed",
     "epoch",
     "size_bits",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from litesnn.config import SearchPoint
+from litesnn.config import Recipe, SearchPoint
 from litesnn.options import given_options, recipe_from
 from litesnn.progress import reading_bar
 from tune.cluster import check_shared, connect, slots
@@ -15,12 +16,12 @@ from tune.launch import Launch
 from tune.loggers import check_loggers
 from tune.next_steps import next_steps
 from tune.places import place
-from tune.points import default_points, parse_points, trials
+from tune.points import Trial, default_points, fitted, parse_points, trials
 from tune.reading import make_console, show_and_write
 from tune.reference import reference_of
 from tune.settings import Settings
 from tune.shared_data import from_arrays, load_arrays
-from tune.space import Range, Space, grid, lambda_range_from, low_discrepancy, p_range_from
+from tune.space import Range, Space, channels_range_from, grid, lambda_range_from, low_discrepancy, p_range_from
 from tune.store import Experiment
 from tune.study import check_storage, make_sampler
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
     check_loggers(settings.log)
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
-    design = Design(settings, args.preset)
+    design = Design(settings, args.preset, recipe)
     experiment.check(recipe.to_dict())
     found: list[str] = []
     with reading_bar() as progress:
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         room = slots(settings)
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
-    reference = reference_of(recipe)
+    reference = reference_of(design.widest(wanted))
     experiment.open(recipe.to_dict(), reference, measured)
 
     launch = Launch(
@@ -102,21 +103,23 @@ class Design:
     Args:
         settings: the command's settings.
         preset: the recipe's preset, which has default points.
+        recipe: whose nodes share a point's channels.
 
     Raises:
-        InputError: bad points, grid, sampler, storage of the study or range.
+        InputError: bad points, grid, channels, sampler, storage of the study or range.
     """
 
-    def __init__(self, settings: Settings, preset: str) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, preset: str, recipe: Recipe) -> None:
+        self.settings, self.recipe = settings, recipe
         self.adaptive = settings.search not in ("", "random")
-        self.p_range = p_range_from(settings.p_range)
+        self.p_range, self.channels = p_range_from(settings.p_range), channels_range_from(settings.channels_range)
+        some = self._space((1e-9, 1e-9), (1e-9, 1e-9))  # for grids that list their values, which need no range of λ
         self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
         self.given: list[SearchPoint] | None = None
         if settings.points:
-            self.given = parse_points(settings.points)
+            self.given = fitted(parse_points(settings.points), recipe)
         elif settings.grid:
-            grid(_some_space(self.p_range), settings.grid)
+            fitted(grid(some, settings.grid), recipe)
         elif self.adaptive:
             make_sampler(settings.search, settings.seed)
             if settings.optuna_storage:
@@ -136,18 +139,24 @@ class Design:
         ranges = self.lambdas or measured
         if not self.ranged or ranges is None:
             return None
-        return Space(lambda1=ranges[0], lambda2=ranges[1], p=self.p_range)
+        return self._space(*ranges)
+
+    def _space(self, lambda1: Range, lambda2: Range) -> Space:
+        multiple = self.recipe.nodes
+        return Space(lambda1=lambda1, lambda2=lambda2, p=self.p_range, channels=self.channels, multiple=multiple)
+
+    def widest(self, wanted: list[Trial] | None) -> Recipe:
+        """The recipe with the largest C that is asked for."""
+        found = [trial.point.channels for trial in wanted or ()] + list(self.channels or ())
+        return replace(self.recipe, retrain_channels=max([self.recipe.retrain_channels, *found]))
 
     def points(self, space: Space | None) -> list[SearchPoint]:
         """The points of a design that is fixed beforehand."""
         if self.given is not None:
             return self.given
         if self.settings.grid:
-            return grid(space or _some_space(self.p_range), self.settings.grid)
-        assert space is not None
-        return low_discrepancy(space, self.settings.num_points, self.settings.seed)
-
-
-def _some_space(p_range: Range) -> Space:
-    """For grids that list their values, which need no range."""
-    return Space(lambda1=(1e-9, 1e-9), lambda2=(1e-9, 1e-9), p=p_range)
+            points = grid(space or self._space((1e-9, 1e-9), (1e-9, 1e-9)), self.settings.grid)
+        else:
+            assert space is not None
+            points = low_discrepancy(space, self.settings.num_points, self.settings.seed)
+        return fitted(points, self.recipe)

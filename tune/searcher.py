@@ -261,7 +261,10 @@ def _by_point(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _point(row: Row) -> SearchPoint:
-    return SearchPoint(**{name: float(row[name]) for name in NAMES})
+    channels = row.get("channels")
+    if not isinstance(channels, int | float) or not math.isfinite(channels):
+        channels = 0
+    return SearchPoint(**{name: float(row[name]) for name in NAMES}, channels=int(channels))
 
 
 def _verdict(rows: list[Row]) -> tuple[TrialState, list[float] | None]:

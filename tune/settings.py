@@ -59,12 +59,15 @@ class Settings:
     points: str = _setting(
         "",
         "points",
-        '"λ1,λ2,p λ1,λ2,p …", names of the paper\'s points (large medium small gsc ablation), or a CSV file '
+        '"λ1,λ2,p λ1,λ2,p …" (λ1,λ2,p,C for another width), names of the paper\'s points (large medium small gsc ablation), or a CSV file '
         "(default: a set per preset)",
         "POINTS|FILE.csv",
     )
     grid: str = _setting(
-        "", "points", '"l1=0,1e-6 l2=0,1e-9 p=50,80", all combinations; or counts per axis such as 3x3x4', "GRID"
+        "",
+        "points",
+        '"l1=0,1e-6 l2=0,1e-9 p=50,80", all combinations (c=8,16 for widths); or counts per axis such as 3x3x4',
+        "GRID",
     )
     search: str = _setting(
         "", "points", "choose points: random (evenly spread), tpe, nsga2 or another sampler of Optuna", "HOW"
@@ -78,6 +81,12 @@ class Settings:
         "RANGE",
     )
     p_range: str = _setting("0,95", "points", "where they look for p, in percent", "LOW,HIGH")
+    channels_range: str = _setting(
+        "",
+        "points",
+        "where they look for C, the width of the retrained network (default: the recipe's alone)",
+        "LOW,HIGH",
+    )
     optuna_storage: str = _setting(
         "", "points", "keep the study there, for optuna-dashboard: a .log file, sqlite:///… or postgresql://…", "URL"
     )
@@ -156,7 +165,7 @@ class Settings:
         if self.num_points != Settings.num_points and not self.search:
             raise fail("num-points", "a --search that it can limit", self.num_points)
         counts = self.grid and "=" not in self.grid
-        for option in ("lambda_range", "p_range"):
+        for option in ("lambda_range", "p_range", "channels_range"):
             value = getattr(self, option)
             if value != getattr(Settings, option) and not (self.search or counts):
                 raise fail(option.replace("_", "-"), "--search, or counts in --grid, to go with it", value)

@@ -25,19 +25,21 @@ PAPER_LAMBDAS: dict[str, tuple[Range, Range]] = dict.fromkeys(
 )
 
 _AXES = {"l1": "lambda1", "λ1": "lambda1", "lambda1": "lambda1", "l2": "lambda2", "λ2": "lambda2", "lambda2": "lambda2"}
-_AXES["p"] = "p"
-_GRID = "l1=… l2=… p=… with values separated by commas, or three counts such as 3x3x4"
+_AXES |= {"p": "p", "c": "channels", "channels": "channels"}
+_GRID = "l1=… l2=… p=…, and c=… for channels, with values separated by commas, or three counts such as 3x3x4"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Ranges of the three settings, both ends included.
+    """Ranges of the settings, both ends included.
 
     Args:
         lambda1: smallest and largest λ1 above zero, log-uniform between.
         lambda2: the same for λ2.
         p: smallest and largest pruning rate in percent, uniform between.
         zero: whether λ = 0 is tried besides.
+        channels: least and most C of the retrained network, log-uniform between; None: always the recipe's.
+        multiple: what C must be a multiple of, the recipe's nodes.
 
     Raises:
         InputError: a range is no range of such values.
@@ -47,6 +49,8 @@ class Space:
     lambda2: Range
     p: Range = DEFAULT_P
     zero: bool = True
+    channels: tuple[int, int] | None = None
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         for name in ("lambda1", "lambda2"):
@@ -54,27 +58,52 @@ class Space:
                 check_number(f"{name} range", end, above=0)
         for end in self.p:
             check_number("p range", end, minimum=0, below=100)
-        for name in NAMES:
+        for end in self.channels or ():
+            if check_integer("channels range", end, minimum=1) % self.multiple:
+                raise fail("channels range", f"multiples of nodes ({self.multiple})", end)
+        for name in self.names:
             low, high = getattr(self, name)
             if low > high:
                 raise fail(f"{name} range", "the smaller end first", f"{low:g},{high:g}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The axes that have a range."""
+        return NAMES if self.channels is None else (*NAMES, "channels")
 
     def contains(self, point: SearchPoint) -> bool:
         """Whether a point lies within the ranges."""
         return all(
             low <= getattr(point, name) <= high or (self.zero and name != "p" and getattr(point, name) == 0)
-            for name, (low, high) in ((name, getattr(self, name)) for name in NAMES)
-        )
+            for name, (low, high) in ((name, getattr(self, name)) for name in self.names)
+        ) and (self.channels is not None or point.channels == 0)
 
     def rounded(self, name: str, value: float) -> float:
-        """λ to three digits and p to a tenth, so that names stay readable; never beyond the range."""
+        """λ to three digits, p to a tenth, C to its multiples, so that names stay readable; never beyond the range."""
         low, high = getattr(self, name)
+        if name == "channels":
+            return min(max(self.multiple * round(value / self.multiple), low), high)
         return min(max(round(value, 1) if name == "p" else float(f"{value:.3g}"), low), high)
 
     def at(self, name: str, share: float) -> float:
         """The rounded value that lies a ``share`` (0 to 1) of the way through the range, log-wise for a λ."""
         low, high = getattr(self, name)
         return self.rounded(name, low + share * (high - low) if name == "p" else low * (high / low) ** share)
+
+
+def channels_range_from(text: str) -> tuple[int, int] | None:
+    """The range of C from ``LOW,HIGH``; None where there is none.
+
+    Raises:
+        InputError: not two whole numbers with 1 <= LOW <= HIGH.
+    """
+    if not text:
+        return None
+    expected = "LOW,HIGH, whole numbers with 1 <= LOW <= HIGH"
+    low, high = _numbers("channels-range", text, 2, expected)
+    if not (1 <= low <= high and low.is_integer() and high.is_integer()):
+        raise fail("channels-range", expected, text)
+    return int(low), int(high)
 
 
 def lambda_range_from(text: str | None, preset: str) -> tuple[Range, Range] | None:
@@ -122,21 +151,21 @@ def grid(space: Space, text: str) -> list[SearchPoint]:
         space: gives the ends where only counts are asked for.
         text: the values, ``l1=0,1e-6,1e-5 l2=0,1e-9 p=50,80,95``, which need not lie within the space; or counts of
             λ1 × λ2 × p, ``3x3x4``: evenly spaced with both ends, a λ's first value being 0 where the space has it.
-            A count of 1 is the middle of the range.
+            A count of 1 is the middle of the range. ``c=8,16`` beside the values, or a fourth count, varies C.
 
     Raises:
         InputError: neither of these, a value outside its range, or more than 10,000 points.
     """
-    counts = re.fullmatch(r"\s*(\d+)\s*[x×]\s*(\d+)\s*[x×]\s*(\d+)\s*", text)
-    if counts:
-        numbers = [check_integer("grid", int(count), minimum=1) for count in counts.groups()]
+    if re.fullmatch(r"\s*\d+(?:\s*[x×]\s*\d+)+\s*", text):
+        numbers = [check_integer("grid", int(count), minimum=1) for count in re.findall(r"\d+", text)]
+        if len(numbers) != len(space.names):
+            raise fail("grid", f"{_GRID}, and with --channels-range a fourth", text)
         _check_total(math.prod(numbers))
-        axes = {name: _spread(space, name, number) for name, number in zip(NAMES, numbers, strict=True)}
+        axes = {name: _spread(space, name, number) for name, number in zip(space.names, numbers, strict=True)}
     else:
         axes = _listed(text)
         _check_total(math.prod(len(values) for values in axes.values()))
-    combinations = product(*(axes[name] for name in NAMES))
-    return [SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p) for lambda1, lambda2, p in combinations]
+    return [_point(dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
 
 
 def low_discrepancy(space: Space, count: int, seed: int) -> list[SearchPoint]:
@@ -164,21 +193,25 @@ def sobol(space: Space, seed: int) -> Iterator[SearchPoint]:
     """The sequence behind ``low_discrepancy``, each point once; ends where nothing new comes."""
     from scipy.stats import qmc  # takes long to load and is needed for this alone
 
-    sequence, block = qmc.Sobol(d=len(NAMES), scramble=True, rng=seed), 1024
+    sequence, block = qmc.Sobol(d=len(space.names), scramble=True, rng=seed), 1024
     seen: set[SearchPoint] = set()
     known = -1
     while len(seen) > known:
         known = len(seen)
         for shares in sequence.random(block).tolist():
-            values = {name: _drawn(space, name, share) for name, share in zip(NAMES, shares, strict=True)}
-            point = SearchPoint(**values)
+            point = _point({name: _drawn(space, name, share) for name, share in zip(space.names, shares, strict=True)})
             if point not in seen:
                 seen.add(point)
                 yield point
 
 
+def _point(values: dict[str, float]) -> SearchPoint:
+    """A point of named values, C a whole number."""
+    return SearchPoint(**{name: values[name] for name in NAMES}, channels=int(values.get("channels", 0)))
+
+
 def _drawn(space: Space, name: str, share: float) -> float:
-    if name == "p" or not space.zero:
+    if name in ("p", "channels") or not space.zero:
         return space.at(name, share)
     return 0.0 if share < ZERO_SHARE else space.at(name, (share - ZERO_SHARE) / (1 - ZERO_SHARE))
 
@@ -187,7 +220,7 @@ def _spread(space: Space, name: str, count: int) -> list[float]:
     """``count`` values of an axis, fewer where rounding makes some of them equal."""
     if count == 1:
         return [space.at(name, 0.5)]
-    zero = [0.0] if space.zero and name != "p" else []
+    zero = [0.0] if space.zero and name not in ("p", "channels") else []
     rest = count - len(zero)
     values = [space.at(name, i / (rest - 1)) for i in range(rest)] if rest > 1 else [space.at(name, 0.5)]
     return list(dict.fromkeys([*zero, *values]))
@@ -206,12 +239,14 @@ def _listed(text: str) -> dict[str, list[float]]:
             check_number(f"grid {name}", value, minimum=0, **({"below": 100} if name == "p" else {}))
             for value in _numbers("grid", values, None, _GRID)
         ]
+        if name == "channels" and not all(value >= 1 and value.is_integer() for value in axes[name]):
+            raise fail("grid channels", "whole numbers of at least 1", values)
         if len(set(axes[name])) < len(axes[name]):
             raise fail(f"grid {name}", "different values", values)
     for name in NAMES:
         if name not in axes:
             raise fail("grid", _GRID, text)
-    return axes
+    return {name: axes[name] for name in (*NAMES, "channels") if name in axes}
 
 
 def _check_total(count: int) -> None:

@@ -1,6 +1,7 @@
 """The Optuna study behind a search: its sampler, where it is kept, and how a point is written in it.
 
-A study knows a point as ``lambda1``, ``lambda2`` (log-uniform) and ``p`` (uniform); a log scale has no zero, so beside each λ
+A study knows a point as ``lambda1``, ``lambda2`` (log-uniform), ``p`` (uniform) and, where C has a range, ``channels`` (in steps
+of the recipe's nodes); a log scale has no zero, so beside each λ
 stands the choice ``lambda1_zero`` or ``lambda2_zero``. A λ that is zero is noted at the low end of its range, so that every
 trial has every parameter. Objectives: validation accuracy up, log10 of the size and of Bit-SynOps down.
 """
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseGASampler, BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -52,12 +53,14 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
         low, high = getattr(space, name)
         found[name] = FloatDistribution(low, high, log=True)
     found["p"] = FloatDistribution(*space.p)
+    if space.channels is not None:
+        found["channels"] = IntDistribution(*space.channels, step=space.multiple)
     return found
 
 
 def params_of(point: SearchPoint, space: Space) -> dict[str, Any]:
     """A point of the space as a trial's parameters."""
-    params: dict[str, Any] = {"p": point.p}
+    params: dict[str, Any] = {"p": point.p} | ({"channels": point.channels} if space.channels is not None else {})
     for name in _LAMBDAS:
         value = getattr(point, name)
         if space.zero:
@@ -69,7 +72,7 @@ def params_of(point: SearchPoint, space: Space) -> dict[str, Any]:
 def point_of(params: dict[str, Any]) -> SearchPoint:
     """The inverse of ``params_of``."""
     lambdas = {name: 0.0 if params.get(f"{name}_zero") else params[name] for name in _LAMBDAS}
-    return SearchPoint(**lambdas, p=params["p"])
+    return SearchPoint(**lambdas, p=params["p"], channels=params.get("channels", 0))
 
 
 def ask(study: Study, space: Space) -> tuple[optuna.Trial, SearchPoint]:
@@ -77,7 +80,9 @@ def ask(study: Study, space: Space) -> tuple[optuna.Trial, SearchPoint]:
     trial = study.ask()
     params: dict[str, Any] = {}
     for name, distribution in distributions(space).items():
-        if isinstance(distribution, FloatDistribution):
+        if isinstance(distribution, IntDistribution):
+            params[name] = trial.suggest_int(name, distribution.low, distribution.high, step=distribution.step)
+        elif isinstance(distribution, FloatDistribution):
             params[name] = trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
         else:
             params[name] = trial.suggest_categorical(name, [False, True])

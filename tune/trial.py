@@ -37,7 +37,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     """The function trainable: runs the trial of ``config`` on the resources that Ray gave it.
 
     Args:
-        config: ``point`` (λ1, λ2, p), ``seed``, ``recipe``, ``folder`` and ``trial``, its name.
+        config: ``point`` (λ1, λ2, p and, if it is not the recipe's, C), ``seed``, ``recipe``, ``folder`` and ``trial``, its name.
         data: arrays of both phases, from the object store.
     """
     resources = ray_tune.get_context().get_trial_resources().required_resources
@@ -55,7 +55,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         names = {"seed": config["seed"], "trial": config["trial"], "notice": "; ".join(notices)}
         notices.clear()
         numbers = {name: value for name, value in record.to_dict().items() if not isinstance(value, list)}
-        ray_tune.report({**numbers, **asdict(point), **names})
+        ray_tune.report({**numbers, **point.to_dict(), **names})
         _show(f"{config['trial']} after {record.phase} {record.epoch}/{record.epochs}")
 
     def say(text: str) -> None:
@@ -69,7 +69,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         log.started(
             folder.read_metrics(), f"{platform.node()}, {_name(device)}, CPU threads: {torch.get_num_threads()}"
         )
-    recipe = Recipe.from_dict(config["recipe"])
+    recipe = Recipe.from_dict(config["recipe"]).at(point)
     try:
         search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, log.say)
     except SystemExit:  # how Ray ends what waits in a report
@@ -154,7 +154,7 @@ def search_and_retrain(
         folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
         return
     patient(folder.clear_result)
-    patient(lambda: folder.write_start({**asdict(point), "seed": seed}, recipe.to_dict()))
+    patient(lambda: folder.write_start({**point.to_dict(), "seed": seed}, recipe.to_dict()))
     attempt = _Attempt(folder, patient(folder.claim), report, say, patient)
     try:
         genotype = _search(point, recipe, seed, attempt, data["search"], device)

@@ -148,6 +148,8 @@ def test_over_seeds_by_hand() -> None:
     assert first["size_bits_deviation"] == pytest.approx(100 * np.sqrt(2)) and first["energy_mj_deviation"] == 0
     assert np.isnan(seeds.loc[1, "val_accuracy_deviation"])
     assert list(front(seeds)["p"]) == [50, 80]
+    apart = over_seeds(table.assign(channels=[8, 16, 16, np.nan, np.nan]))
+    assert list(apart["channels"]) == [8, 16, 0] and list(apart["n"]) == [1, 1, 1]
     assert len(over_seeds(table.iloc[:0])) == 0 and len(over_seeds(table.iloc[4:])) == 0
     merged = over_seeds(pd.concat([table.assign(experiment="a"), table.assign(experiment="b")]))
     assert list(merged["experiment"]) == ["a", "a", "b", "b"]

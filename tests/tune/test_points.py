@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
-from litesnn.config import PAPER_POINTS, SearchPoint
+from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
 from litesnn.presets import PRESETS
-from tune.points import Trial, default_points, parse_points, trials
+from tune.points import Trial, default_points, fitted, parse_points, trials
 from tune.space import (
     PAPER_LAMBDAS,
     ZERO_SHARE,
@@ -44,6 +44,41 @@ def test_the_papers_points_are_among_the_defaults() -> None:
 
 def test_parse() -> None:
     assert parse_points("0,1e-9,80  small") == [SearchPoint(lambda1=0, lambda2=1e-9, p=80), PAPER_POINTS["small"]]
+
+
+def test_a_fourth_value_is_the_width() -> None:
+    """The recipe's own width is no other point."""
+    narrow, own, plain = parse_points("0,1e-9,80,8 0,1e-9,80,24 0,1e-9,80")
+    assert narrow == SearchPoint(lambda1=0, lambda2=1e-9, p=80, channels=8) and plain.channels == 0
+    recipe = Recipe.preset("digits")
+    assert recipe.retrain_channels == 24 and fitted([narrow, own, plain], recipe) == [narrow, plain]
+    assert recipe.at(narrow).retrain_channels == 8 and recipe.at(plain) is recipe
+    assert [trial.name for trial in trials([narrow, plain], 1, 0)] == [
+        "l1_0-l2_1e-09-p_80-c_8-seed_0",
+        "l1_0-l2_1e-09-p_80-seed_0",
+    ]
+    with pytest.raises(InputError, match=r"^channels: expected a multiple of nodes \(2\), got 7$"):
+        fitted(parse_points("0,0,50,7"), recipe)
+
+
+WIDE = Space(lambda1=(1e-8, 1e-5), lambda2=(1e-10, 1e-7), channels=(8, 32), multiple=4)
+
+
+def test_widths_in_grids() -> None:
+    listed = grid(SPACE, "c=8,16 l1=0 l2=0,1e-9 p=50")
+    assert [(point.lambda2, point.channels) for point in listed] == [(0, 8), (0, 16), (1e-9, 8), (1e-9, 16)]
+    counted = grid(WIDE, "1x1x1x3")
+    assert [point.channels for point in counted] == [8, 16, 32]  # the middle of a log axis
+    with pytest.raises(InputError, match="three counts such as 3x3x4, and with --channels-range a fourth"):
+        grid(SPACE, "2x2x2x2")
+
+
+def test_widths_in_a_low_discrepancy_design() -> None:
+    points = low_discrepancy(WIDE, 64, 0)
+    assert {point.channels for point in points} == set(range(8, 33, 4)) and all(WIDE.contains(p) for p in points)
+    assert not any(SPACE.contains(point) for point in points)
+    narrow = sum(point.channels < 16 for point in points)
+    assert 20 < narrow < 44  # half of a log axis from 8 to 32
 
 
 def test_the_ablation_by_name() -> None:

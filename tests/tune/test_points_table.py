@@ -28,6 +28,12 @@ def test_spreadsheets(tmp_path: Path, text: str, encoding: str) -> None:
     assert read_points(tmp_path / "a.csv") == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["channels", "C"])
+def test_a_column_of_widths(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{name},lambda1,lambda2,p\n8,0,0,50\n,0,0,50\n16.0,0,0,50\n")
+    assert [point.channels for point in read_points(tmp_path / "a.csv")] == [8, 0, 16]
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -37,6 +43,8 @@ def test_spreadsheets(tmp_path: Path, text: str, encoding: str) -> None:
         (b"lambda1;Lambda1;lambda2;p\n0;0;0;50\n", r"with lambda1, Lambda1, lambda2, p'$"),
         (b"lambda1;lambda2;p\n0;0;1.000,5\n", r"a\.csv, line 2: expected three numbers lambda1, lambda2, p, got "),
         (b"lambda1;lambda2;p\n", r"expected at least one point"),
+        (b"lambda1,lambda2,p,C\n0,0,50,8.5\n", r"line 2: expected a whole number of channels, got '8.5'"),
+        (b"lambda1,lambda2,p,C\n0,0,50,-8\n", r"line 2: channels: expected an integer of at least 0"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, content: bytes, text: str) -> None:

@@ -61,7 +61,7 @@ class Folders:
 
     def write(self, config: dict[str, Any], status: str) -> None:
         point, seed = config["point"], config["seed"]
-        values = {"lambda1": point.lambda1, "lambda2": point.lambda2, "p": point.p, "seed": seed}
+        values = {**point.to_dict(), "seed": seed}
         self.rows.pop(config["trial"], None)
         self.rows[config["trial"]] = {"trial": config["trial"], "status": status, **values, **figures(point, seed)}
 
@@ -102,6 +102,22 @@ def test_states_and_values_are_those_of_the_folders() -> None:
         assert trial.values == pytest.approx([row["val_accuracy"], *logs])
         assert trial.user_attrs["trial"] == config["trial"]
     assert [d.name for d in searcher.study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+
+
+def test_widths_are_chosen_in_steps_of_the_nodes_and_known_ones_teach() -> None:
+    space = Space(lambda1=(1e-8, 1e-5), lambda2=(1e-10, 1e-7), channels=(8, 24), multiple=4)
+    folders = Folders()
+
+    def searcher(count: int) -> ParetoSearcher:
+        rows = list(folders.rows.values())
+        return ParetoSearcher(space, count=count, config=folders.config, outcome=folders.rows.get, known=rows)
+
+    points = [config["point"] for config in folders.run(searcher(12))]
+    widths = {point.channels for point in points}
+    assert widths <= set(range(8, 25, 4)) and len(widths) > 2 and all(space.contains(point) for point in points)
+    again = searcher(13)
+    assert {t.params["channels"] for t in again.study.trials if t.state == TrialState.COMPLETE} == widths
+    assert len(folders.run(again)) == 1
 
 
 def test_points_are_in_the_space_rounded_and_sometimes_zero() -> None:

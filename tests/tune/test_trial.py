@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,16 @@ def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path
         predicted = model.network(images, model.genotype.timesteps).logits.mean(0).argmax(1)
     accuracy = 100 * (predicted == test.labels).double().mean().item()
     assert accuracy == pytest.approx(folder.read_result()["test_accuracy"])
+
+
+def test_a_point_of_another_width(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    """As the function that Ray calls does it: the recipe at the point."""
+    point = replace(POINT, channels=2 * recipe.retrain_channels)
+    search_and_retrain(point, recipe.at(point), 7, TrialFolder(tmp_path), data, CPU, lambda record: None)
+    model = Model.load(TrialFolder(tmp_path).model, CPU)
+    assert model.recipe.retrain_channels == point.channels
+    row = TrialFolder(tmp_path).row()
+    assert row["channels"] == point.channels and json.loads((tmp_path / "point.json").read_text())["channels"]
 
 
 def test_a_trial_with_an_outcome_is_not_run_again(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:

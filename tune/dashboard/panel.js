@@ -119,6 +119,7 @@ function figures(row) {
     ["λ1", general(row.lambda1)],
     ["λ2", general(row.lambda2)],
     ["p", row.p === null ? "" : `${general(row.p)} %`],
+    ["C", general(row.channels)],
     ["seed", general(row.seed)],
     ["epochs", `${row.search_epochs ?? 0} + ${row.retrain_epochs ?? 0}`],
     ["took", row.seconds === null ? "" : duration(row.seconds)],

@@ -167,6 +167,8 @@ def _shown(path: Place, prefix: str, rows: list[Row], found: Found) -> dict[str,
     except InputError as damaged:
         errors.insert(0, str(damaged).replace(prefix, ""))  # where it lies is not the page's to tell
     table = to_table([rows] if rows else [])
+    if recipe is not None and "retrain_channels" in recipe:
+        table = table.fillna({"channels": recipe["retrain_channels"]})
     return {
         "name": path.name,
         "version": _version(found),

@@ -34,6 +34,7 @@ function columnsOf(model) {
     ["lambda1", "λ1", (row) => general(row.lambda1)],
     ["lambda2", "λ2", (row) => general(row.lambda2)],
     ["p", "p %", (row) => general(row.p)],
+    ["channels", "C", (row) => general(row.channels)],
     ["timesteps", "T", (row) => fixed(row.timesteps, 0)],
     ["bits", "bits", (row) => row.bits ?? "", "text"],
     ["epochs", "epochs", (row) => fixed(epochsOf(row), 0), "", epochsOf],
