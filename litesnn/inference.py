@@ -108,8 +108,14 @@ class FrozenNetwork:
         return Output(
             logits=logits,
             rates=torch.stack(rates) if measure_rates else None,
-            spikes=tuple(state.sum(0) for state in active) if count_spikes else None,
+            spikes=tuple(_times_fired(state) for state in active) if count_spikes else None,
         )
+
+
+def _times_fired(spikes: Tensor) -> Tensor:
+    """Sum of ``[N, C, H, W]`` over N: a product with ones, since torch's own sum strides through this layout, 20 times slower."""
+    pixels = spikes.permute(0, 2, 3, 1)  # [N, H, W, C], as they lie in memory
+    return (spikes.new_ones(len(spikes)) @ pixels.flatten(1)).view(pixels.shape[1:]).permute(2, 0, 1)
 
 
 @torch.no_grad()

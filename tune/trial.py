@@ -264,6 +264,7 @@ def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
         "file_bits": sizes.file,
         "dense_bits": sizes.dense,
         "energy_mj": cost.energy_mj,
+        "energy_bits_mj": cost.energy_bits_mj,
         "ann_energy_mj": cost.ann_energy_mj,
         "timesteps": genotype.timesteps,
         "bits": list(genotype.bits),

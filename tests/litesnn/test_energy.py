@@ -7,9 +7,14 @@ import json
 import math
 
 import pytest
+import torch
 
 from litesnn.config import Recipe
+from litesnn.cost import derived_cost
+from litesnn.describe import describe
 from litesnn.energy import (
+    PICOJOULE_PER_ADDED_BIT,
+    PICOJOULE_PER_MULTIPLIED_BITS,
     Energy,
     accumulator_bits,
     energy_by_layer,
@@ -134,10 +139,8 @@ def test_memories_by_size() -> None:
 
 def test_widths_agree_with_the_published_ones() -> None:
     """8-bit operations, which the widths' laws were not fitted to: 0.03 and 0.2 pJ."""
-    from litesnn import energy
-
-    assert pytest.approx(0.03, rel=0.2) == 8 * energy.PICOJOULE_PER_ADDED_BIT
-    assert pytest.approx(0.2, rel=0.05) == 64 * energy.PICOJOULE_PER_MULTIPLIED_BITS
+    addition, multiplication = 8 * PICOJOULE_PER_ADDED_BIT, 64 * PICOJOULE_PER_MULTIPLIED_BITS
+    assert addition == pytest.approx(0.03, rel=0.2) and multiplication == pytest.approx(0.2, rel=0.05)
 
 
 @pytest.mark.parametrize(("p", "bits"), [(0, 0.0), (50, 2.0)])
@@ -153,3 +156,31 @@ def test_accumulators_hold_the_largest_sum() -> None:
     for layer in PLAN.layers[1:]:
         largest = layer.inputs * layer.kernel**2 * (2**layer.bits - 1)
         assert 2 ** (accumulator_bits(layer) - 1) > largest >= 2 ** (accumulator_bits(layer) - 2)
+
+
+def test_what_neurons_take_of_a_network_pruned_by_95_percent_is_told() -> None:
+    """Neurons do not get fewer by pruning: their share grows, and the description names it."""
+    shares = []
+    for p in (0.0, 95.0):
+        genotype = dataclasses.replace(GENOTYPE, p=p)
+        cost = derived_cost(genotype, RECIPE, torch.full((5, 3), 0.1))
+        assert cost.energy_bits is not None and cost.energy_bits_mj == cost.energy_bits.total_mj
+        shares.append(100 * cost.energy_bits.neurons_mj / cost.energy_bits.total_mj)
+        text = describe(genotype, RECIPE, cost, "assumed")
+        assert (
+            f"neurons {shares[-1]:.0f} %" in text and f"{1e3 * cost.energy_bits.total_mj:.3f} µJ per sample: " in text
+        )
+    assert shares[1] > 1.5 * shares[0]
+
+
+def test_rates_alone_give_the_additions_of_equation_12() -> None:
+    rates = torch.full((5, 3), 0.1)
+    cost = derived_cost(GENOTYPE, RECIPE, rates)
+    assert cost.energy_bits is not None and cost.additions_exact is None
+    doubled = derived_cost(GENOTYPE, RECIPE, 2 * rates)
+    assert doubled.energy_bits is not None
+    assert doubled.energy_bits.synapses_mj == pytest.approx(2 * cost.energy_bits.synapses_mj)
+    counted = derived_cost(GENOTYPE, RECIPE, rates, ADDITIONS)
+    assert counted.additions == cost.additions and counted.bit_synops == cost.bit_synops
+    assert counted.additions_exact == sum(ADDITIONS.values())
+    assert counted.energy_bits == energy_with_bits(PLAN, 50, ADDITIONS)
