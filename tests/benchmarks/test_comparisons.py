@@ -268,6 +268,9 @@ def test_the_stored_record_of_additions_is_what_the_code_reads() -> None:
     assert printed.count(", seed ") == 9 and printed.count("times the paper's energy") == 3
     for row in result["presets"]["digits"]["runs"]:
         assert row["additions_exact"] > 0 and sum(row["energy_bits"].values()) > 0
+        # The classifier is in both totals and in none of the causes.
+        assert 0.98 * row["additions"] < row["causes"]["eq_12"] < row["additions"]
+        assert 0.98 * row["additions_exact"] < row["causes"]["counted"] < row["additions_exact"]
 
 
 @pytest.mark.slow
