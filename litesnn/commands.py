@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from litesnn.additions import additions_per_sample
 from litesnn.checks import LARGEST_SEED, InputError, check_integer, fail, user_path
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
-from litesnn.describe import describe
+from litesnn.describe import additions_text, describe, energy_bits_text
 from litesnn.device import check_device, prepare_cpu
 from litesnn.evaluate import EVAL_BATCH, evaluate
 from litesnn.export.command import read_network
@@ -91,6 +92,9 @@ def run_retrain(args: argparse.Namespace) -> None:
         "bit_synops": result.cost.bit_synops,
         "timesteps": genotype.timesteps,
         "energy_mj": result.cost.energy_mj,
+        "energy_bits_mj": result.cost.energy_bits_mj,
+        "additions": result.cost.additions,
+        "additions_exact": result.cost.additions_exact,
     }
     write_text(out / "result.json", json.dumps(summary, indent=2) + "\n")
     print(describe(genotype, recipe, result.cost, "measured on the validation split", sizes))
@@ -111,13 +115,18 @@ def run_evaluate(args: argparse.Namespace) -> None:
     split = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[args.split]
     timesteps = model.genotype.timesteps
     network = freeze(model.network)
-    values = make_plan(model.recipe, json.loads(model.genotype.to_json())).values
-    batch = max(1, min(EVAL_BATCH, _LARGEST_BATCH // values))
-    result = evaluate(lambda x: network(x, timesteps, measure_rates=True), dataset, split, timesteps, batch)
-    cost = derived_cost(model.genotype, model.recipe, result.rates)
+    plan = make_plan(model.recipe, json.loads(model.genotype.to_json()))
+    batch = max(1, min(EVAL_BATCH, _LARGEST_BATCH // plan.values))
+    result = evaluate(
+        lambda x: network(x, timesteps, measure_rates=True, count_spikes=True), dataset, split, timesteps, batch
+    )
+    counted = additions_per_sample(model.network, plan, result)
+    cost = derived_cost(model.genotype, model.recipe, result.rates, counted)
     print(f"accuracy     {result.accuracy:.2f} % of {len(split)} samples of the {args.split} split")
     print(f"Bit-SynOps   {cost.bit_synops / 1e6:.3f} M per sample")
+    print(f"additions    {additions_text(cost)} per sample")
     print(f"energy       {1e3 * cost.energy_mj:.3f} µJ per sample")
+    print(f"  with bits  {energy_bits_text(cost)}")
 
 
 def run_describe(args: argparse.Namespace) -> None:

@@ -5,7 +5,8 @@ Units: model size in bits of kept weights; SynOps in operations and Bit-SynOps i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from litesnn.checks import check_number, fail
 from litesnn.config import Recipe
+from litesnn.energy import Energy, energy_with_bits
+from litesnn.export.plan import make_plan
 from litesnn.file_size import estimated_file_bits, position_bits, side_bits
 from litesnn.genotype import Genotype
 from litesnn.kept import kept_count
@@ -46,6 +49,9 @@ class DerivedCost:
         multiplications: operations of the stem, which sees real values, over T timesteps.
         ann_operations: additions, and as many multiplications, of the ANN counterpart: the same layers, dense in
             activations, one pass, one of each per kept weight and position.
+        additions_exact: of cells and classifier, counted spike by spike; None where only rates are known.
+        energy_bits: energy by the model that knows bits, memory and neurons (``litesnn.energy``), of the exact additions
+            or, where only rates are known, of those by Eq. 12.
     """
 
     model_size_bits: int
@@ -55,11 +61,18 @@ class DerivedCost:
     additions: float
     multiplications: float
     ann_operations: int
+    additions_exact: float | None = None
+    energy_bits: Energy | None = None
 
     @property
     def energy_mj(self) -> float:
         """Energy of classifying one sample in millijoule (Sec. 4.5)."""
         return energy_mj(self.additions, self.multiplications)
+
+    @property
+    def energy_bits_mj(self) -> float | None:
+        """The whole of ``energy_bits``."""
+        return None if self.energy_bits is None else self.energy_bits.total_mj
 
     @property
     def ann_energy_mj(self) -> float:
@@ -153,13 +166,16 @@ class CostModel(nn.Module):
         )
 
 
-def derived_cost(genotype: Genotype, recipe: Recipe, rates: Tensor) -> DerivedCost:
+def derived_cost(
+    genotype: Genotype, recipe: Recipe, rates: Tensor, counted: Mapping[str, float] | None = None
+) -> DerivedCost:
     """Exact counts of the retrained network.
 
     Args:
         genotype: the network.
         recipe: its recipe; C is ``retrain_channels``.
         rates: measured spike rates ``[rows, T]`` with T at least the genotype's; a supernet's rates do for an estimate.
+        counted: additions per sample by layer, from ``litesnn.additions``; None where only rates are known.
 
     Raises:
         InputError: the genotype does not fit the recipe, or too few timesteps were measured.
@@ -172,6 +188,7 @@ def derived_cost(genotype: Genotype, recipe: Recipe, rates: Tensor) -> DerivedCo
     spikes_per_row = rates[:, :timesteps].double().sum(1).tolist()  # Eq. 13
     size = side = ann = 0
     bit_synops = additions = multiplications = 0.0
+    by_layer: dict[str, float] = {}
     for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, genotype):
         assert layer.bits is not None
         kept = kept_count(layer.weights, genotype.p)
@@ -181,6 +198,7 @@ def derived_cost(genotype: Genotype, recipe: Recipe, rates: Tensor) -> DerivedCo
         if layer.reads:
             synops = kept * layer.positions * sum(spikes_per_row[r] for r in layer.reads) / len(layer.reads)
             additions += synops
+            by_layer[layer.name] = synops
         else:
             synops = float(kept * layer.positions * timesteps)
             multiplications += synops
@@ -193,6 +211,10 @@ def derived_cost(genotype: Genotype, recipe: Recipe, rates: Tensor) -> DerivedCo
         additions=additions,
         multiplications=multiplications,
         ann_operations=ann,
+        additions_exact=None if counted is None else sum(counted.values()),
+        energy_bits=energy_with_bits(
+            make_plan(recipe, json.loads(genotype.to_json())), genotype.p, by_layer if counted is None else counted
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Accuracy and spike rates over a whole split."""
+"""Accuracy, spike rates and spikes over a whole split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,20 @@ EVAL_BATCH = 256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy in percent and spike rates ``[rows, T]``, both means over the split."""
+    """What a split showed.
+
+    Args:
+        accuracy: percent.
+        rates: spike rates ``[rows, T]``, means over the split.
+        samples: how many there were.
+        spikes: per row how often each neuron fired, ``[C, H, W]`` in double precision, summed over samples and timesteps;
+            None if the network did not count them.
+    """
 
     accuracy: float
     rates: Tensor
+    samples: int
+    spikes: tuple[Tensor, ...] | None = None
 
 
 @torch.no_grad()
@@ -28,7 +38,8 @@ def evaluate(
     """Classifies a split by the mean of the first ``timesteps`` outputs.
 
     Args:
-        forward: the network in evaluation mode: ``[B, C, H, W]`` to an ``Output`` with measured rates.
+        forward: the network in evaluation mode: ``[B, C, H, W]`` to an ``Output`` with measured rates; counted
+            spikes are those of all its timesteps.
         dataset: its normalisation.
         split: what to classify.
         timesteps: T*.
@@ -36,10 +47,14 @@ def evaluate(
     """
     correct: Tensor | float = 0.0
     rates: Tensor | float = 0.0
+    spikes: tuple[Tensor, ...] | None = None
     for x, labels in eval_batches(dataset, split, batch_size):
         output = forward(x)
         assert output.rates is not None
         correct = correct + (output.logits[:timesteps].mean(0).argmax(-1) == labels).sum()
         rates = rates + output.rates * (len(labels) / len(split))
+        if output.spikes is not None:
+            more = [row.double() for row in output.spikes]
+            spikes = tuple(more if spikes is None else map(torch.add, spikes, more))
     assert isinstance(rates, Tensor)
-    return Evaluation(accuracy=100 * float(correct) / len(split), rates=rates)
+    return Evaluation(accuracy=100 * float(correct) / len(split), rates=rates, samples=len(split), spikes=spikes)

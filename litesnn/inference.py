@@ -84,13 +84,14 @@ class FrozenNetwork:
         self._stem, self._cells, self._classifier, self._neuron = stem, cells, classifier, neuron
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, timesteps: int, *, measure_rates: bool = False) -> Output:
+    def __call__(self, x: Tensor, timesteps: int, *, measure_rates: bool = False, count_spikes: bool = False) -> Output:
         """Runs a batch, as ``Network.forward`` in evaluation.
 
         Args:
             x: normalised input, ``[B, C, H, W]``, on the network's device.
             timesteps: T.
             measure_rates: whether to measure spike rates.
+            count_spikes: whether to count the spikes of each neuron.
         """
         x = x.contiguous(memory_format=torch.channels_last)
         weight, bias = self._stem
@@ -104,7 +105,17 @@ class FrozenNetwork:
             active.extend(nodes)
         logits = F.linear(s1.mean((2, 3)), self._classifier).unflatten(0, (timesteps, -1))
         rates = [state.unflatten(0, (timesteps, -1)).mean((1, 2, 3, 4)) for state in active] if measure_rates else []
-        return Output(logits=logits, rates=torch.stack(rates) if measure_rates else None)
+        return Output(
+            logits=logits,
+            rates=torch.stack(rates) if measure_rates else None,
+            spikes=tuple(_times_fired(state) for state in active) if count_spikes else None,
+        )
+
+
+def _times_fired(spikes: Tensor) -> Tensor:
+    """Sum of ``[N, C, H, W]`` over N: a product with ones, since torch's own sum strides through this layout, 20 times slower."""
+    pixels = spikes.permute(0, 2, 3, 1)  # [N, H, W, C], as they lie in memory
+    return (spikes.new_ones(len(spikes)) @ pixels.flatten(1)).view(pixels.shape[1:]).permute(2, 0, 1)
 
 
 @torch.no_grad()

@@ -56,11 +56,13 @@ class Output:
         logits: output O(t) of every timestep, ``[T, B, K]``.
         rates: spike rate per state row and timestep, mean over batch and neurons, ``[rows, T]``; None if not measured.
         aux_logits: the auxiliary head's output, ``[T, B, K]``; None without one and in evaluation.
+        spikes: per state row how often each neuron fired over timesteps and batch, ``[C, H, W]``; None if not counted.
     """
 
     logits: Tensor
     rates: Tensor | None = None
     aux_logits: Tensor | None = None
+    spikes: tuple[Tensor, ...] | None = None
 
 
 class Network(nn.Module):

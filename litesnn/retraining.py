@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from litesnn.additions import additions_per_sample
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, derived_cost
 from litesnn.data import load
@@ -18,10 +19,11 @@ from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.device import check_device
 from litesnn.evaluate import Evaluation, evaluate
+from litesnn.export.plan import make_plan
 from litesnn.genotype import Genotype
 from litesnn.inference import freeze
 from litesnn.model import Model
-from litesnn.network import Network
+from litesnn.network import Network, Output
 from litesnn.objective import retrain_loss
 from litesnn.run import EpochRecord, OnBatch, Run, complete
 from litesnn.training import (
@@ -41,7 +43,7 @@ class RetrainResult:
         records: the record of every epoch.
         val_accuracy: percent of the validation split after the last epoch.
         test_accuracy: percent of the test split, read once.
-        cost: counts, with the spike rates of the validation split.
+        cost: counts, with the spikes of the validation split.
     """
 
     model: Model
@@ -113,13 +115,19 @@ class Retrain(Run):
         return loss.detach()
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Accuracy and spike rates of the network as it is."""
+        """Accuracy, spike rates and spikes of the network as it is."""
         frozen, timesteps = freeze(self.network.eval()), self.genotype.timesteps
-        return evaluate(lambda x: frozen(x, timesteps, measure_rates=True), self.dataset, split, timesteps)
+
+        def forward(x: Tensor) -> Output:
+            return frozen(x, timesteps, measure_rates=True, count_spikes=True)
+
+        return evaluate(forward, self.dataset, split, timesteps)
 
     def finish(self) -> RetrainResult:
         """The result; the one place that reads the test split."""
         validation = self.evaluate(self.dataset.val)
+        plan = make_plan(self.recipe, json.loads(self.genotype.to_json()))
+        counted = additions_per_sample(self.network, plan, validation)
         return RetrainResult(
             model=Model(
                 network=self.network,
@@ -133,7 +141,7 @@ class Retrain(Run):
             records=self.records,
             val_accuracy=validation.accuracy,
             test_accuracy=self.evaluate(self.dataset.test).accuracy,
-            cost=derived_cost(self.genotype, self.recipe, validation.rates),
+            cost=derived_cost(self.genotype, self.recipe, validation.rates, counted),
         )
 
     def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:

@@ -40,6 +40,7 @@ def network_table(chosen: pd.DataFrame) -> str:
         (f"dense {size}", lambda row: _number(row.get(DENSE), None, bits)),
         (f"Bit-SynOps {count}", lambda row: _number(row[BIT_SYNOPS], None, worth)),
         ("energy µJ", lambda row: _number(row["energy_mj"], None, 1e-3)),
+        ("with bits µJ", lambda row: _number(row.get("energy_bits_mj"), None, 1e-3)),
         *_POINT,
         ("bits", lambda row: (str(row["bits"]), row["bits"])),
         ("T", lambda row: _number(row["timesteps"], "{:.0f}")),

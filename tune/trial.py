@@ -265,6 +265,7 @@ def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
         "size_bits": sizes.file if result.model.recipe.size == "file" else cost.model_size_bits,
         "dense_bits": sizes.dense,
         "energy_mj": cost.energy_mj,
+        "energy_bits_mj": cost.energy_bits_mj,
         "ann_energy_mj": cost.ann_energy_mj,
         "timesteps": genotype.timesteps,
         "bits": list(genotype.bits),

@@ -152,15 +152,24 @@ class Record:
 
 
 def train_point(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> Row:
+    """What ``measured`` keeps of ``search_and_retrain``."""
+    return measured(search_and_retrain(point, recipe, data, seed, start))
+
+
+def search_and_retrain(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> RetrainResult:
     """One search and one retraining, continued from checkpoints that begin with ``start``."""
     found = litesnn.search(point, recipe, dataset=data, seed=seed, checkpoint=start.with_name(f"{start.name}.search"))
-    return train_genotype(found.genotype, recipe, data, seed, start)
+    return _retrain(found.genotype, recipe, data, seed, start)
 
 
 def train_genotype(genotype: Genotype, recipe: Recipe, data: Dataset, seed: int, start: Path) -> Row:
     """One retraining, continued from a checkpoint that begins with ``start``."""
+    return measured(_retrain(genotype, recipe, data, seed, start))
+
+
+def _retrain(genotype: Genotype, recipe: Recipe, data: Dataset, seed: int, start: Path) -> RetrainResult:
     checkpoint = start.with_name(f"{start.name}.retrain")
-    return measured(litesnn.retrain(genotype, recipe, dataset=data, seed=seed, checkpoint=checkpoint))
+    return litesnn.retrain(genotype, recipe, dataset=data, seed=seed, checkpoint=checkpoint)
 
 
 def measured(trained: RetrainResult) -> Row:

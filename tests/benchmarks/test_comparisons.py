@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.comparisons import ablation, compconv, distributions, energy
+from benchmarks.comparisons import ablation, additions, compconv, distributions, energy
 from benchmarks.comparisons.compconv import BranchedCompConv, BranchedSearch
 from benchmarks.comparisons.repeats import Row, mean_text, paired
 from benchmarks.record import RESULTS
@@ -251,6 +251,35 @@ def test_ablation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert printed.count("the paper's direction") == len(ablation.CLAIMS)
     with Image.open(image) as picture:
         assert picture.format == "PNG"
+
+
+def test_differences_and_factors_by_hand() -> None:
+    parts = {"synapses_mj": 1e-6, "memory_mj": 2e-6, "scales_mj": 0.0, "neurons_mj": 4e-6, "stem_mj": 1e-6}
+    row = {"additions": 1.2e6, "additions_exact": 1e6, "multiplications": 0.0, "energy_bits": parts}
+    assert additions.difference(row) == pytest.approx(20)
+    paper = 0.9e-9 * 1.2e6  # millijoule
+    assert additions.factor(row) == pytest.approx(8e-6 / paper)
+    assert additions.factor(row, "neurons") == pytest.approx(4e-6 / paper)
+
+
+def test_the_stored_record_of_additions_is_what_the_code_reads() -> None:
+    result = read(RESULTS / "additions.json")
+    printed = additions.report(result)
+    assert printed.count(", seed ") == 9 and printed.count("times the paper's energy") == 3
+    for row in result["presets"]["digits"]["runs"]:
+        assert row["additions_exact"] > 0 and sum(row["energy_bits"].values()) > 0
+        # The classifier is in both totals and in none of the causes.
+        assert 0.98 * row["additions"] < row["causes"]["eq_12"] < row["additions"]
+        assert 0.98 * row["additions_exact"] < row["causes"]["counted"] < row["additions_exact"]
+
+
+@pytest.mark.slow
+def test_additions_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.json"
+    assert additions.main([*OPTIONS, "--work", str(tmp_path / "work"), "--out", str(out)]) == 0
+    runs = read(out)["presets"]["digits"]["runs"]
+    assert sorted({row["genotype"]["p"] for row in runs}) == [50, 80, 95] and len(runs) == 6
+    assert capsys.readouterr().out.count("Eq. 12 differs by") == 3
 
 
 def test_published_energies_follow_from_their_counts() -> None:

@@ -1,6 +1,7 @@
 """A folder of photos or clips and nothing else: the recipe gets its numbers, and a shipped network reads the same way."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,9 @@ def test_from_photos_to_an_answer(photos: Path, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err.strip().endswith("--skip-damaged leaves it out")
     assert cli.main(["retrain", genotype, *common, "--skip-damaged"]) == 0
     assert "skipped 1 file that cannot be read:" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert facts["additions_exact"] > 0 and facts["additions"] > 0
+    assert facts["energy_bits_mj"] > 0 and facts["energy_mj"] > 0
     model = tmp_path / "out" / "model.safetensors"
     assert cli.main(["export", str(model)]) == 0
     assert read_packed(model.with_suffix(".lsnn")).recipe.resize == "crop"

@@ -14,6 +14,7 @@ from PIL import Image
 from litesnn import cli
 from litesnn.cost import derived_cost
 from litesnn.export.packed import read_packed
+from litesnn.export.runtime import Runtime
 from tests.litesnn.export.conftest import Trained
 
 FORMATS = ("lsnn", "nir", "onnx")
@@ -91,6 +92,16 @@ def test_describe_says_the_same_of_both_and_evaluate_the_same_accuracy(
     assert len(texts) == 1 and "size as in the paper" in texts.pop()
     lines = {output_of(capsys, "evaluate", path).splitlines()[0] for path in (trained.path, trained.packed_path)}
     assert len(lines) == 1 and lines.pop().startswith("accuracy")
+
+
+def test_evaluate_counts_what_the_runtime_adds(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = output_of(capsys, "evaluate", trained.path, "--split", "test")
+    runtime = Runtime(trained.whole)
+    added = np.mean([runtime(x).additions for x in trained.x.numpy()])
+    assert f"additions    {added / 1e6:.3f} M counted, " in printed and "by Eq. 12 per sample" in printed
+    assert re.search(
+        r"  with bits  \d+\.\d{3} µJ per sample: synapses \d+ %, memory \d+ %, scales .*neurons .*stem", printed
+    )
 
 
 def test_run_shows_the_best_classes(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
