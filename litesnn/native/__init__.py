@@ -16,8 +16,10 @@ import platform
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from litesnn.files import write_atomically
 
 _SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 # No -ffast-math: linked into a library it would change how the whole process treats denormal numbers.
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 _SECONDS = 300  # a compiler needs a dozen for these few files, and as often that as programs share a core
 
 
@@ -162,6 +164,12 @@ def _is_whole(library: Path) -> bool:
 
 
 def _compile(compiler: list[str], target: Path) -> None:
-    files = [str(source) for source in _SOURCES if source.suffix == ".c"]
-    command = [*compiler, *_FLAGS, *files, "-o", str(target), "-lm"]
-    subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True)
+    """Every file by a compiler of its own, as many at once as there are processors; then all are linked."""
+
+    def run(*arguments: str) -> None:
+        subprocess.run([*compiler, *_FLAGS, *arguments], capture_output=True, timeout=_SECONDS, check=True)
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = {str(source): str(Path(folder, f"{source.stem}.o")) for source in _SOURCES if source.suffix == ".c"}
+        list(pool.map(lambda source: run("-c", source, "-o", objects[source]), objects))
+        run("-shared", *objects.values(), "-o", str(target), "-lm")
