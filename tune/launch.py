@@ -112,6 +112,7 @@ class Launch:
             min(self.slots, count),
             self.console,
             scheduler.epochs_saved if scheduler else lambda: 0,
+            stopping=settings.early_stopping,
         )
         watchdog = Watchdog(settings.trial_timeout_s, self.console)
         outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {}, watchdog.reasons)

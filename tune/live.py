@@ -15,6 +15,7 @@ from rich.table import Table
 
 from litesnn.config import Recipe
 from tune.amounts import count_text, size_text
+from tune.estimate import Estimate
 from tune.front import Reference, front, hypervolume
 from tune.rows import with_size
 from tune.store import COLUMNS, FINISHED, UNFINISHED, Experiment
@@ -48,22 +49,16 @@ class LiveTable(Callback):
         slots: int,
         console: Console,
         saved: Callable[[], int],
+        *,
+        stopping: bool = False,
     ) -> None:
-        self.epochs = {"search": recipe.search_epochs, "retrain": recipe.retrain_epochs}
-        self.experiment, self.reference, self.slots, self.console, self.saved = (
-            experiment,
-            reference,
-            max(1, slots),
-            console,
-            saved,
-        )
+        self.experiment, self.reference, self.console, self.saved = experiment, reference, console, saved
+        self.estimate = Estimate(recipe, slots, stopping=stopping)
         over = before[before["status"] != UNFINISHED]
         self.rows: dict[str, Any] = {str(row["trial"]): row for row in over.to_dict("records")}
         self.to_come = count
         self.running: dict[str, dict[str, Any]] = {}
         self.ended: Counter[str] = Counter()
-        self.seconds: dict[str, list[float]] = {"search": [], "retrain": []}
-        self.spent = 0.0  # seconds of trials that ended, for what a trial takes with early stopping
         self.started = self.last_line = time.monotonic()
         self.front, self.volume = self._front()
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
@@ -96,7 +91,7 @@ class LiveTable(Callback):
         if "phase" in result:
             point = {**trial.config["point"], "seed": trial.config["seed"]}
             self.running[trial.config["trial"]] = {**result, **point}
-            self.seconds[result["phase"]].append(result["seconds"])
+            self.estimate.epoch(result["phase"], result["seconds"])
         self._show()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -112,7 +107,7 @@ class LiveTable(Callback):
         row = self.experiment.row(name) or {"trial": name, "status": UNFINISHED}
         status = str(row["status"])
         self.ended["interrupted" if status == UNFINISHED else status] += 1
-        self.spent += float(row.get("seconds") or 0)
+        self.estimate.end(float(row.get("seconds") or 0))
         self.rows[name] = row
         if status == FINISHED:
             self.front, self.volume = self._front()
@@ -126,29 +121,9 @@ class LiveTable(Callback):
         table = pd.DataFrame(list(self.rows.values()), columns=COLUMNS)
         return front(table), hypervolume(table, self.reference)
 
-    def _remaining_seconds(self) -> float | None:
-        """What is left of the running trials, and for each that waits what one took on average.
-
-        Before the first trial ends, each counts with all its epochs; a phase not seen yet costs like the other one.
-        """
-        known = {phase: sum(s) / len(s) for phase, s in self.seconds.items() if s}
-        if not known:
-            return None
-        cost = {phase: known.get(phase, next(iter(known.values()))) * n for phase, n in self.epochs.items()}
-        full = sum(cost.values())
-        ended = sum(self.ended.values())
-        typical = min(full, self.spent / ended) if ended else full
-        left = max(0, self.to_come - ended - len(self.running)) * typical
-        for last in self.running.values():
-            done = last.get("epoch", 0) / self.epochs[last.get("phase", "search")]
-            spent = cost["search"] * (1 if last.get("phase") == "retrain" else done)
-            spent += cost["retrain"] * (done if last.get("phase") == "retrain" else 0)
-            left += max(typical - spent, (full - spent) / 2, 0)
-        return left / self.slots
-
     def _summary(self) -> str:
         waiting = max(0, self.to_come - sum(self.ended.values()) - len(self.running))
-        remaining = self._remaining_seconds()
+        remaining = self.estimate.remaining(waiting, self.running.values())
         estimate = "" if remaining is None else f", about {_clock(remaining)} left"
         ended = "".join(f"{count} {name}, " for name, count in sorted(self.ended.items()))
         elapsed = _clock(time.monotonic() - self.started)

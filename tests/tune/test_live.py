@@ -24,6 +24,7 @@ def trial(p: float) -> SimpleNamespace:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune.live._SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("tune.estimate.work_ratio", lambda recipe: 1.0)
     recipe = Recipe.preset("digits", search_epochs=2, retrain_epochs=3)
     experiment = Experiment(tmp_path)
     reference = Reference(accuracy=10, size_bits=16_000, bit_synops=6e6)
