@@ -33,9 +33,10 @@ def load(file: str | Path, *, device: str = "cpu") -> TrainedNetwork:
     path, chosen = user_path("model", file), check_device(device)
     if path.is_dir():
         path = _in_folder(path)
-    packed = path.suffix == ".lsnn" or _starts_packed(path)
-    model = trainable(read_packed(path), chosen) if packed else Model.load(path, chosen)
-    return TrainedNetwork(model, read_provenance(path))
+    if path.suffix == ".lsnn" or _starts_packed(path):
+        packed = read_packed(path)
+        return TrainedNetwork(trainable(packed, chosen), read_provenance(path), packed)
+    return TrainedNetwork(Model.load(path, chosen), read_provenance(path))
 
 
 def _in_folder(folder: Path) -> Path:

@@ -19,9 +19,6 @@ from litesnn.pixels import fit_image
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Given = "str | Path | Image | NDArray[Any] | Tensor"
-"""A file's path, a Pillow image, or numbers; see ``sample_of``."""
-
 _SAMPLES_16_BITS = 2**15
 
 

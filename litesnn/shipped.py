@@ -15,25 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from litesnn.export.convert import pack, unpack
-from litesnn.model import Model
+from litesnn.export.convert import unpack
+from litesnn.export.packed import Packed
 
 
 class Shipped:
-    """A model as it is now; later changes of its parameters do not reach it.
+    """A packed network, ready to answer.
 
     Args:
-        model: the model; its device is where this runs.
-
-    Raises:
-        InputError: weights or batch norm are not finite.
+        packed: the network.
+        device: where this runs.
     """
 
-    def __init__(self, model: Model) -> None:
-        packed = pack(model)
+    def __init__(self, packed: Packed, device: torch.device) -> None:
         # The runtime multiplies no rounded factors either.
         exact = dataclasses.replace(packed, recipe=dataclasses.replace(packed.recipe, precision="fp32"))
-        self._network = unpack(exact, model.mean.device, double=True).network
+        self._network = unpack(exact, device, double=True).network
         self._codes = packed.codes[-1][:, :, 0, 0].astype(np.int64)  # [K, C]
         height, width = packed.plan.layers[-1].in_size
         self._timesteps = packed.plan.timesteps

@@ -42,13 +42,14 @@ class TrainedNetwork(nn.Module):
     Args:
         model: the network and what using it takes.
         facts: what is known of its accuracy, point and seed, by the names in a trial's ``result.json``; for model cards.
+        packed: the packed network that the model was made of, which answers and is saved until a parameter changes.
     """
 
     mean: Tensor
     std: Tensor
     rates: Tensor
 
-    def __init__(self, model: Model, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: Model, facts: Mapping[str, Any] | None = None, packed: Packed | None = None) -> None:
         super().__init__()
         self.network = model.network
         self.genotype: Genotype = model.genotype
@@ -56,8 +57,10 @@ class TrainedNetwork(nn.Module):
         self.classes: tuple[str, ...] = model.classes
         for name in ("mean", "std", "rates"):
             self.register_buffer(name, getattr(model, name))
-        self._shipped: tuple[bytes, Shipped] | None = None
-        self._facts = self._state(), dict(facts or {})
+        self._shipped: tuple[bytes, torch.device, Shipped] | None = None
+        state = self._state()
+        self._facts = state, dict(facts or {})
+        self._made_of = None if packed is None else (state, packed)
         self.eval()
 
     @property
@@ -87,7 +90,7 @@ class TrainedNetwork(nn.Module):
     @property
     def packed(self) -> Packed:
         """Its packed form as it is now, without channels that make no difference."""
-        return trim(pack(self.model))[0]
+        return trim(self._pack(self._state()))[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch, the mean over the timesteps; ``softmax(recipe.logit_scale * logits)`` are probabilities.
@@ -144,6 +147,8 @@ class TrainedNetwork(nn.Module):
         on_epoch: Callable[[EpochRecord], None] | None = None,
     ) -> RetrainResult:
         """Trains the network further where it is, with Adam, and tests it once; see ``litesnn.fine_tuning``.
+
+        Cell, bits, timesteps and pruning mask stay; a mask by the weights' own size (``mask_from``) follows them.
 
         Args:
             dataset: with the network's classes and input shape; its inputs are normalised as the network knows them.
@@ -243,14 +248,19 @@ class TrainedNetwork(nn.Module):
 
     def _as_shipped(self) -> Shipped:
         """The network as it would ship now; made anew when anything in it has changed."""
-        state = self._state()
-        if self._shipped is None or self._shipped[0] != state:
-            self._shipped = state, Shipped(self.model)
-        return self._shipped[1]
+        state, device = self._state(), self.mean.device
+        if self._shipped is None or self._shipped[:2] != (state, device):
+            self._shipped = state, device, Shipped(self._pack(state), device)
+        return self._shipped[2]
+
+    def _pack(self, state: bytes) -> Packed:
+        if self._made_of is not None and self._made_of[0] == state:
+            return self._made_of[1]
+        return pack(self.model)
 
     def _state(self) -> bytes:
         """A digest of all parameters and statistics."""
         digest = hashlib.blake2b()
         for tensor in self.network.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)
         return digest.digest()

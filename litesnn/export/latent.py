@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from litesnn.checks import InputError
 from litesnn.compconv import CompConv
@@ -37,7 +38,7 @@ from litesnn.network import Network
 from litesnn.quantize import STEP_PER_STD
 
 _MARGIN = 0.02  # of a step, between a weight and the border of its level
-_MOST_SPREAD = 2.0**20  # of a step
+_MOST_SPREAD = 2.0**20  # of a step, of weights that nobody sees or that have no bound
 _TRIES = 64
 _NUDGE = 2.0**-25  # relative; a quarter of the distance of two floats, or half of it
 
@@ -104,7 +105,7 @@ def _bias_of(packed: Packed, row: int, layer: int) -> NDArray[np.float32]:
 
 
 class _Part:
-    """One layer: its codes, the weights that they stand for, and latent weights as a function of a spread.
+    """One layer: its codes, the weights that they stand for, and latent weights for them.
 
     Args:
         packed: the network.
@@ -130,34 +131,42 @@ class _Part:
         """Latent weights ``[O, I, K, K]``, all of them larger by ``nudge`` times a fraction of their last place."""
         return (self._latent * (1 + nudge * _NUDGE)).astype(np.float32)
 
-    def _at(self, spread: float) -> Array:
-        """Latent weights in steps.
-
-        Up to 1 kept weights go from the inner borders of their levels to the middle, pruned ones are 0. Above 1 pruned
-        ones spread, or where there are none, weights of the outermost levels.
-        """
-        inner = np.abs(self._codes) / 2 - 0.5 + _MARGIN
-        size = inner + min(spread, 1.0) * (0.5 - _MARGIN)
-        beyond = max(spread - 1.0, 0.0)
-        outermost = np.abs(self._codes) == 2**self._bits - 1
-        if self.kept.all():
-            size = size + beyond * np.abs(self._noise) * outermost
-        return np.where(self.kept, np.sign(self._codes) * size, beyond * self._noise)
+    def nudge_for(self, compressed: Tensor) -> int:
+        """By how much weights must change so that they compress to the file's and not to ``compressed``."""
+        sums = [float((weight * self.seen).abs().sum(dtype=torch.float64)) for weight in (self.wanted, compressed)]
+        return round((sums[0] / sums[1] - 1) / _NUDGE) if min(sums) > 0 else 0
 
     def _find(self, name: str) -> Array:
-        """Latent weights in steps whose standard deviation is the one of the step, by bisection of the spread."""
-        if self._codes.size == 1:
-            return self._at(1.0)
-        wanted, low, high = 1 / STEP_PER_STD[self._bits], 0.0, 1.0
-        while self._at(high).std(ddof=1) < wanted and high < _MOST_SPREAD:
-            low, high = high, 2 * high
-        if not self._at(low).std(ddof=1) <= wanted <= self._at(high).std(ddof=1):
-            raise InputError(f"model: expected codes of a trained network, got others in {name}")
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._at(middle).std(ddof=1) < wanted else (low, middle)
-        found = self._at(high)
-        return found * (wanted / found.std(ddof=1))  # what bisection has left, far less than the margin
+        """Latent weights in steps, with the standard deviation that the step stands for.
+
+        If the kept ones deviate too much in the middle of their levels, with 0 for pruned ones, they move towards the inner
+        borders. Else pruned ones spread, or where there are none, weights of the outermost levels, outwards.
+        """
+        wanted = 1 / STEP_PER_STD[self._bits]
+        middle, sign = self._codes / 2, np.sign(self._codes)
+        if self._codes.size == 1:  # has no deviation
+            return middle
+        inner = middle - sign * (0.5 - _MARGIN)
+        spread = np.where(self.kept, 0.0, self._noise)
+        if self.kept.all():
+            spread = sign * np.abs(self._noise) * (np.abs(self._codes) == 2**self._bits - 1)
+        for start, way, most in ((inner, middle - inner, 1.0), (middle, spread, _MOST_SPREAD)):
+            share = _share(start, way, wanted, most)
+            if share is not None:
+                found = start + share * way
+                return found * (wanted / found.std(ddof=1))  # what rounding has left, far less than the margin
+        raise InputError(f"model: expected codes of a trained network, got others in {name}")
+
+
+def _share(start: Array, way: Array, wanted: float, most: float) -> float | None:
+    """The least s in 0 … ``most`` with which ``start + s * way`` has the standard deviation ``wanted``; None without one."""
+    (constant, linear), (_, square) = np.cov(start.ravel(), way.ravel())
+    constant -= wanted**2
+    root = linear**2 - square * constant
+    if square <= 0 or root < 0:
+        return None
+    found = [s for s in ((-linear - root**0.5) / square, (-linear + root**0.5) / square) if 0 <= s <= most]
+    return found[0] if found else None
 
 
 def _noise(count: int) -> Array:
@@ -178,22 +187,27 @@ def _fill(conv: CompConv, parts: list[_Part]) -> None:
         sign = torch.where(conv.weight[part.part] < 0, -1.0, 1.0)
         conv.scores[part.part] = sign * torch.from_numpy(np.where(part.kept, size, size / 2).astype(np.float32))
     best = {part.part: (math.inf, 0) for part in parts}
-    for nudge in _nudges():
+    centre = dict.fromkeys(best, 0)
+    for number, offset in enumerate(_offsets()):
         left = [part for part in parts if best[part.part][0]]
         if not left:
             return
         for part in left:
-            conv.weight[part.part] = torch.from_numpy(part.latent(nudge))
+            conv.weight[part.part] = torch.from_numpy(part.latent(centre[part.part] + offset))
         compressed = conv.compressed_weight(None).chunk(len(parts))
         for part in left:
-            difference = float(((compressed[part.part] - part.wanted) * part.seen).abs().max())
-            best[part.part] = min(best[part.part], (difference, nudge))
+            found = compressed[part.part]
+            difference = float(((found - part.wanted) * part.seen).abs().max())
+            best[part.part] = min(best[part.part], (difference, centre[part.part] + offset))
+            if number == 0:  # sums of many squares in single precision are off by more than a few places
+                centre[part.part] = part.nudge_for(found)
     for part in parts:
         if best[part.part][0]:
             conv.weight[part.part] = torch.from_numpy(part.latent(best[part.part][1]))
 
 
-def _nudges() -> Iterator[int]:
+def _offsets() -> Iterator[int]:
+    yield 0
     yield 0
     for size in range(1, _TRIES):
         yield size

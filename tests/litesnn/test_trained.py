@@ -124,6 +124,19 @@ def test_spikes_are_the_runtimes(kind: str, folder: Path, tiny_dataset: Dataset)
     assert found["cell2"].any() and packed.plan.timesteps == 2
 
 
+def test_a_network_of_bf16_is_predicted_as_the_runtime_does(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    """Which multiplies no rounded factors; the module itself does, as in training."""
+    model = litesnn.retrain(tiny_genotype, tiny_recipe(precision="bf16"), dataset=tiny_dataset).model
+    net = TrainedNetwork(model)
+    runtime = Runtime(net.packed)
+    for x, given in zip(
+        tiny_dataset.normalise(tiny_dataset.test.inputs).numpy(), tiny_dataset.test.inputs, strict=True
+    ):
+        assert np.array_equal(net.predict(given).scores, runtime(x).scores)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_fine_tuning_lowers_the_loss(kind: str, folder: Path, tiny_dataset: Dataset) -> None:
     """On pictures that are turned upside down, the classes of which the network gets wrong."""
@@ -161,6 +174,7 @@ def _loss(net: TrainedNetwork, dataset: Dataset) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plain_loop_of_pytorch_trains_it(kind: str, folder: Path, tiny_dataset: Dataset) -> None:
     net, x = litesnn.load(folder / kind), tiny_dataset.train.inputs
+    assert net.save(folder / "again.lsnn").read_bytes() == (folder / "model.lsnn").read_bytes()
     labels = (tiny_dataset.train.labels + 1) % 3
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     losses = []
