@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from litesnn.evaluate import Evaluation
-from litesnn.export.convert import layers_of
+from litesnn.export.convert import conv_layers
 from litesnn.export.plan import Layer, Plan
 from litesnn.network import Network
 
@@ -40,7 +40,7 @@ def count_additions(network: Network, plan: Plan, spikes: Sequence[Tensor]) -> d
         Additions by the layer's name; the stem sees no spikes and is left out.
     """
     counts = {}
-    for layer, (conv, _, part, parts) in zip(plan.layers, layers_of(network), strict=True):
+    for layer, (conv, _, part, parts) in zip(plan.layers, conv_layers(network), strict=True):
         if not layer.reads:
             continue
         weight = conv.compressed_weight(None).chunk(parts)[part]

@@ -218,7 +218,7 @@ class Recipe:
         for name in ("dataset", "search_dataset"):
             value = getattr(self, name)
             known = isinstance(value, str) and (
-                value in DATASETS or (value.startswith("folder:") and value != "folder:")
+                value in DATASETS or (value.startswith(("folder:", "arrays:")) and value not in ("folder:", "arrays:"))
             )
             if not known and not (name == "search_dataset" and value == ""):
                 known_ones = f"one of {', '.join(DATASETS)} or folder:PATH"

@@ -1,5 +1,7 @@
 """Batch norm of the stacked convolutions of one state, weighted by alpha and summed for each node (Eq. 3)."""
 
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +32,28 @@ class EdgeNorm(nn.BatchNorm2d):
         super().__init__(rounds * targets * width, momentum=MOMENTUM)
         self.rounds, self.targets, self.width = rounds, targets, width
         self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.folded = False
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Makes it multiply by its weight and add its bias, exactly and in training too, as a packed file stores it."""
+        self.folded = True
+        self.running_mean.zero_()
+        self.running_var.copy_(self._variance_of_folded())
+        self.eval()
+
+    def refold(self) -> None:
+        """Folds it if its statistics are those that ``fold`` leaves; for networks that have been read from a file."""
+        if bool((self.running_mean == 0).all()) and bool((self.running_var == self._variance_of_folded()).all()):
+            self.fold()
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module, but one that is folded measures no statistics: it has none to go on from."""
+        return super().train(mode and not self.folded)
+
+    def _variance_of_folded(self) -> Tensor:
+        """With ``eps`` it is 1 to the last bit."""
+        return torch.full_like(self.running_var, 1.0) - self.eps
 
     def spread(self, x: Tensor, op_shares: Tensor | None) -> tuple[Tensor, ...]:
         """What arrives at each target.

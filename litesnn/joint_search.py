@@ -270,7 +270,7 @@ def search(
     Args:
         point: lambda1, lambda2 and p.
         recipe: everything else.
-        dataset: loaded data; loaded by the recipe if None.
+        dataset: data in memory, of the recipe's input shape and number of classes; loaded by the recipe if None.
         data_root: where data sets lie; None for the user's cache.
         download: whether a missing data set may be downloaded.
         seed: seed of initial values, shuffling and augmentation.
@@ -289,6 +289,9 @@ def search(
     chosen = check_device(device)
     if dataset is None:
         dataset = load(recipe, data_root=data_root, download=download, device=chosen, searching=True)
+    else:
+        dataset.check_fits(recipe, recipe.searched_classes)
+        dataset = dataset.to(chosen)
     run = Search(point, recipe, dataset, seed=seed, device=chosen, held=held, start=start)
     complete(run, checkpoint, on_epoch, on_batch)
     return SearchResult(genotype=run.genotype(), records=run.records, weights=run.network.state_dict())

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from litesnn.checks import InputError
+from litesnn.checks import InputError, user_path
 from litesnn.config import Recipe
+from litesnn.edge_norm import EdgeNorm
 from litesnn.files import write_bytes
 from litesnn.genotype import Genotype
 from litesnn.layout import conv_shapes
@@ -46,7 +47,7 @@ class Model:
     std: Tensor
     rates: Tensor
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes the model atomically; the auxiliary head is left out."""
         tensors = {
             f"network.{name}": tensor
@@ -62,7 +63,7 @@ class Model:
             "classes": json.dumps(self.classes),
         }
         total = _checksum(save(tensors, metadata))
-        write_bytes(path, save(tensors, {**metadata, "crc32": total}))
+        write_bytes(user_path("path", path), save(tensors, {**metadata, "crc32": total}))
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Model:
@@ -106,6 +107,9 @@ class Model:
         network = Network(recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype).to(device)
         prefix = "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        for module in network.modules():
+            if isinstance(module, EdgeNorm):
+                module.refold()
         network.eval()
         return cls(
             network=network,

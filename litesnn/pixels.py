@@ -48,38 +48,58 @@ def read_pixels(path: Path, shape: tuple[int, ...], resize: str, field: str = ""
     """
     from PIL import Image
 
-    channels, height, width = shape
     where = f" in {path}" if field else ""
     try:
         with Image.open(path) as image:
-            if image.mode not in (*_EIGHT_BITS, *_SIXTEEN_BITS):
-                raise UnreadableError(
-                    f"{field or path}: expected an image of 8 or 16 bits per channel, got {image.mode!r}{where}"
-                )
-            if image.format not in _HEADED:
-                image.load()  # a PNG may have its orientation behind its pixels, and what is wrong with these shows here
-            turn = _turn(image)
-            sideways = turn in _SIDEWAYS
-            # Cutting and turning can change places, as the cut is in the middle: the turn is cheap when it comes last.
-            size = (height, width) if sideways else (width, height)
-            if image.size != size:
-                if resize == "none":
-                    got = image.size if sideways else image.size[::-1]
-                    raise UnreadableError(
-                        f"{field or path}: expected {height} x {width} pixels (height x width), "
-                        f"got {got[0]} x {got[1]}{where}"
-                    )
-                least = (_DRAFT_FACTOR * size[0], _DRAFT_FACTOR * size[1])
-                image.draft(image.mode, least)
-            plain = _plain(image, "L" if channels == 1 else "RGB")
-            if plain.size != size:
-                plain = plain.resize(size, Image.Resampling.BILINEAR, box=_middle(plain.size, size))
-            pixels = np.asarray(plain if turn is None else plain.transpose(turn), np.uint8)
+            return _fitted(image, shape, resize, field or str(path), where)
     except (UnreadableError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers let all kinds of errors through when a file is damaged
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableError(f"{field or path}: expected a readable image, got {reason!r}{where}") from None
+        raise _unreadable(error, field or str(path), where) from None
+
+
+def fit_image(image: Image, shape: tuple[int, ...], resize: str, field: str) -> NDArray[np.uint8]:
+    """Pixels of an image that Pillow has opened or made, as ``read_pixels`` gives them; it stays as it is.
+
+    A large JPEG is decoded whole before it shrinks, so that its pixels may differ by a few grey levels from those of its file.
+    """
+    try:
+        image.load()
+        return _fitted(image, shape, resize, field, "")
+    except (UnreadableError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unreadable(error, field, "") from None
+
+
+def _unreadable(error: Exception, field: str, where: str) -> UnreadableError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UnreadableError(f"{field}: expected a readable image, got {reason!r}{where}")
+
+
+def _fitted(image: Image, shape: tuple[int, ...], resize: str, field: str, where: str) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    channels, height, width = shape
+    if image.mode not in (*_EIGHT_BITS, *_SIXTEEN_BITS):
+        raise UnreadableError(f"{field}: expected an image of 8 or 16 bits per channel, got {image.mode!r}{where}")
+    if image.format not in _HEADED:
+        image.load()  # a PNG may have its orientation behind its pixels, and what is wrong with these shows here
+    turn = _turn(image)
+    sideways = turn in _SIDEWAYS
+    # Cutting and turning can change places, as the cut is in the middle: the turn is cheap when it comes last.
+    size = (height, width) if sideways else (width, height)
+    if image.size != size:
+        if resize == "none":
+            got = image.size if sideways else image.size[::-1]
+            raise UnreadableError(
+                f"{field}: expected {height} x {width} pixels (height x width), got {got[0]} x {got[1]}{where}"
+            )
+        image.draft(image.mode, (_DRAFT_FACTOR * size[0], _DRAFT_FACTOR * size[1]))  # nothing once it is decoded
+    plain = _plain(image, "L" if channels == 1 else "RGB")
+    if plain.size != size:
+        plain = plain.resize(size, Image.Resampling.BILINEAR, box=_middle(plain.size, size))
+    pixels = np.asarray(plain if turn is None else plain.transpose(turn), np.uint8)
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 

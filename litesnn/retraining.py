@@ -79,8 +79,10 @@ class Retrain(Run):
             ).to(device)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if genotype.p else []
-        self.weight_optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
-        self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True) if self.scores else None
+        self.weight_optimizer: torch.optim.Optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
+        self.score_optimizer: torch.optim.Optimizer | None = None
+        if self.scores:
+            self.score_optimizer = torch.optim.Adam(self.scores, lr=recipe.score_lr, fused=True)
 
     @property
     def epochs(self) -> int:
@@ -184,7 +186,7 @@ def retrain(
     Args:
         genotype: what to train.
         recipe: everything else.
-        dataset: loaded data; loaded by the recipe if None.
+        dataset: data in memory, of the recipe's input shape and number of classes; loaded by the recipe if None.
         data_root: where data sets lie; None for the user's cache.
         download: whether a missing data set may be downloaded.
         seed: seed of initial values, shuffling and augmentation.
@@ -201,6 +203,9 @@ def retrain(
     genotype.check_fits(recipe)
     if dataset is None:
         dataset = load(recipe, data_root=data_root, download=download, device=chosen)
+    else:
+        dataset.check_fits(recipe)
+        dataset = dataset.to(chosen)
     run = Retrain(genotype, recipe, dataset, seed=seed, device=chosen)
     complete(run, checkpoint, on_epoch, on_batch)
     return run.finish()

@@ -33,7 +33,7 @@ from litesnn.config import SearchPoint
 from litesnn.cost import energy_mj
 from litesnn.data import Dataset
 from litesnn.evaluate import evaluate
-from litesnn.export.convert import layers_of
+from litesnn.export.convert import conv_layers
 from litesnn.export.plan import make_plan
 from litesnn.inference import freeze
 from litesnn.kept import kept_count
@@ -75,7 +75,7 @@ def causes(model: Model, data: Dataset) -> dict[str, float]:
     assert result.spikes is not None
     plan = make_plan(model.recipe, json.loads(model.genotype.to_json()))
     found = dict.fromkeys(CAUSES, 0.0)
-    for layer, (conv, _, part, parts) in zip(plan.layers[1:-1], list(layers_of(model.network))[1:-1], strict=True):
+    for layer, (conv, _, part, parts) in zip(plan.layers[1:-1], list(conv_layers(model.network))[1:-1], strict=True):
         weight = conv.compressed_weight(None).detach().chunk(parts)[part]
         spikes = torch.cat([result.spikes[row] for row in layer.reads]) / result.samples
         even = {

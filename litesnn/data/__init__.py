@@ -81,6 +81,8 @@ def load(
     if name.startswith("folder:"):
         path = name.removeprefix("folder:")
         return load_folder(path, recipe, classes, progress, skip_damaged=skip_damaged, say=say).to(device)
+    if name.startswith("arrays:"):
+        raise InputError(f"dataset: expected data that can be read again, got {name!r}; pass dataset=… in Python")
     shape, count = _PUBLIC[check_choice("dataset", name, DATASETS)]
     if recipe.input_shape != shape:
         raise fail("input_shape", f"{shape} for {name}", recipe.input_shape)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from litesnn.checks import InputError
+from litesnn.checks import InputError, fail
+from litesnn.config import Recipe
 from litesnn.data.split import stratified_split
 
 STD_FLOOR = 1e-3
@@ -40,7 +43,9 @@ class Split:
         return Split(self.inputs[index], self.labels[index])
 
     def to(self, device: torch.device | str) -> Split:
-        """The same samples on ``device``."""
+        """The same samples on ``device``; this split where they are there already."""
+        if self.labels.device == self.inputs.device == torch.device(device):
+            return self
         return Split(self.inputs.to(device), self.labels.to(device))
 
 
@@ -49,7 +54,7 @@ class Dataset:
     """Everything a search or a retrain reads.
 
     Args:
-        name: what the user calls it: ``cifar10``, ``folder:PATH``, …
+        name: what the user calls it: ``cifar10``, ``folder:PATH``, ``arrays:NAME``, …
         classes: class names; a label is an index into them.
         train: what the weights are fitted on.
         val: what searches, rungs and selections look at.
@@ -92,6 +97,53 @@ class Dataset:
         train_index, val_index = stratified_split(train.labels, val_fraction, seed)
         return cls.build(name, classes, train.take(train_index), train.take(val_index), test)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        train: tuple[Any, Any],
+        test: tuple[Any, Any] | None = None,
+        val: tuple[Any, Any] | None = None,
+        *,
+        name: str = "own",
+        classes: Sequence[str] | None = None,
+        features: bool = False,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        seed: int = 0,
+    ) -> Dataset:
+        """A data set of NumPy arrays or tensors ``(x, y)``; see ``litesnn.data.arrays.from_arrays``, which this is."""
+        from litesnn.data.arrays import from_arrays  # builds a ``Dataset``
+
+        return from_arrays(
+            train,
+            test,
+            val,
+            name=name,
+            classes=classes,
+            features=features,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+
+    def recipe(self, preset: str, **overrides: Any) -> Recipe:
+        """A preset's recipe for these data: their name, input shape and number of classes, and what ``overrides`` say.
+
+        Raises:
+            InputError: see ``Recipe``.
+        """
+        fields = {"dataset": self.name, "search_dataset": "", "search_classes": 0}
+        fields |= {"input_shape": self.input_shape, "classes": len(self.classes)}
+        return Recipe.preset(preset, **{**fields, **overrides})
+
+    def check_fits(self, recipe: Recipe, classes: int | None = None) -> None:
+        """Raises InputError unless inputs and number of classes are those of the recipe, or of its search."""
+        if self.input_shape != recipe.input_shape:
+            raise fail("input_shape", f"{self.input_shape} for the data set {self.name}", recipe.input_shape)
+        count = recipe.classes if classes is None else classes
+        if len(self.classes) != count:
+            raise fail("classes", f"{len(self.classes)} for the data set {self.name}", count)
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(C, H, W) of one input."""
@@ -115,9 +167,14 @@ class Dataset:
         Returns:
             float32 [n, C, H, W].
         """
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.to(torch.float32) / 255
-        return (inputs - self.mean) / self.std
+        return normalise(inputs, self.mean, self.std)
+
+
+def normalise(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(inputs - mean) / std of ``[n, C, H, W]``; uint8 pixels are brought to 0..1 first."""
+    if inputs.dtype == torch.uint8:
+        inputs = inputs.to(torch.float32) / 255
+    return (inputs - mean) / std
 
 
 def statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:

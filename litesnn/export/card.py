@@ -14,11 +14,13 @@ import torch
 from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
+from litesnn.data.features import FEATURE_SHAPE
 from litesnn.describe import draw_cell
 from litesnn.export.packed import Packed
 from litesnn.export.sizes import measure_sizes
 from litesnn.genotype import Genotype
 
+_TAGS = ["spiking-neural-network", "litesnn", "quantized", "pruned", "neuromorphic"]
 _VERSIONED = ("litesnn", "torch", "numpy", "safetensors")
 _USES = {
     "lsnn": "`litesnn run {name} FILE` classifies an image or a clip; `litesnn describe {name}` shows the network.",
@@ -87,6 +89,7 @@ def model_card(
     table = "\n".join(f"| {key.strip()} | {_cell(value)} |" for key, value in facts)
     normalised = f"Inputs are normalised by mean {_numbers(packed.mean)} and deviation {_numbers(packed.std)}"
     return (
+        f"---\n{front_matter(recipe, provenance, name)}---\n\n"
         f"# {name}\n\n"
         "A spiking network found by joint search over cell, bits, pruning and timesteps (LitE-SNN, IJCAI 2024).\n\n"
         f"{_USES[kind].format(name=name)}\n\n"
@@ -97,17 +100,57 @@ def model_card(
     )
 
 
+def front_matter(recipe: Recipe, provenance: Mapping[str, Any], name: str) -> str:
+    """What the Hub reads of a card, in YAML: library, task, tags and, where they are known, accuracies as shares of 1.
+
+    The license is left out: that of the data decides, which nobody here knows.
+
+    Args:
+        recipe: of the network.
+        provenance: see ``read_provenance``.
+        name: file name of the export.
+    """
+    task = "audio-classification" if recipe.input_shape == FEATURE_SHAPE else "image-classification"
+    data = _data_name(recipe.dataset)
+    results = [
+        {
+            "task": {"type": task},
+            "dataset": {"name": data, "type": data, "split": split},
+            "metrics": [{"type": "accuracy", "name": f"{split} accuracy", "value": round(provenance[key] / 100, 6)}],
+        }
+        for key, split in (("test_accuracy", "test"), ("val_accuracy", "validation"))
+        if _is_number(provenance.get(key)) and 0 <= provenance[key] <= 100
+    ]
+    fields: dict[str, Any] = {"library_name": "litesnn", "pipeline_tag": task, "tags": _TAGS}
+    if results:
+        fields["model-index"] = [{"name": Path(name).stem, "results": results}]
+    return "".join(f"{key}: {_yaml(value)}\n" for key, value in fields.items())
+
+
+def _yaml(value: Any) -> str:
+    """JSON, which is YAML too once nothing in it is unprintable."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _data_name(name: str) -> str:
+    """Without the place of a folder."""
+    return Path(name.removeprefix("folder:").removeprefix("arrays:")).name if ":" in name else name
+
+
 def _data_text(recipe: Recipe) -> str:
     name = recipe.dataset
     if name.startswith("folder:"):
         return f"own files ({Path(name.removeprefix('folder:')).name})"
+    if name.startswith("arrays:"):
+        return f"own arrays ({name.removeprefix('arrays:')})"
     return (
         f"{name} ({recipe.val_fraction:g} of the training part held out for validation, split seed {recipe.split_seed})"
     )
 
 
 def _scale_of_inputs(recipe: Recipe) -> str:
-    if recipe.input_shape == (1, 40, 98):
+    if recipe.input_shape == FEATURE_SHAPE:
         return ", after one channel of 1 s at 16 kHz became MFCC features (40 coefficients, 98 frames)"
     if recipe.dataset.startswith("folder:") and recipe.resize == "crop":
         return ", after the shorter side was brought to size, the middle cut out and pixels brought to 0 … 1"

@@ -24,12 +24,12 @@ FORMATS = ("lsnn", "nir", "onnx", "c")
 def read_network(path: Path) -> tuple[Packed, Recipe | None]:
     """A trained or a packed model as a packed network, without channels that make no difference, and its training's recipe.
 
-    A packed file does not hold that recipe.
+    A packed file does not hold that recipe, nor does a network that was made of one.
     """
     if path.suffix == ".lsnn":
         return read_packed(path), None
     model = Model.load(path, torch.device("cpu"))
-    return trim(pack(model))[0], model.recipe
+    return trim(pack(model))[0], None if model.network.stem_norm.folded else model.recipe
 
 
 def export(args: argparse.Namespace) -> None:

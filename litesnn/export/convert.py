@@ -68,7 +68,7 @@ def pack(model: Model) -> Packed:
         InputError: weights or batch norm are not finite.
     """
     codes, steps, scale, shifts = [], [], [], []
-    for conv, norm, part, parts in layers_of(model.network):
+    for conv, norm, part, parts in conv_layers(model.network):
         weight = conv.compressed_weight(None).chunk(parts)[part].cpu()
         layer_codes, step = _codes(weight, conv, part)
         codes.append(layer_codes)
@@ -116,7 +116,7 @@ def unpack(packed: Packed, device: torch.device, *, double: bool = False) -> Mod
     affine: dict[int, list[tuple[Tensor, Tensor]]] = {}
     owners: dict[int, tuple[CompConv, nn.BatchNorm2d | None]] = {}
     places = sorted(
-        enumerate(layers_of(network)), key=lambda item: item[1][2]
+        enumerate(conv_layers(network)), key=lambda item: item[1][2]
     )  # parts of one convolution in their order
     for index, (conv, norm, _, _) in places:
         owners[id(conv)] = conv, norm
@@ -145,7 +145,7 @@ def unpack(packed: Packed, device: torch.device, *, double: bool = False) -> Mod
     )
 
 
-def layers_of(network: Network) -> Iterator[tuple[CompConv, nn.BatchNorm2d | None, int, int]]:
+def conv_layers(network: Network) -> Iterator[tuple[CompConv, nn.BatchNorm2d | None, int, int]]:
     """The layers in the order of the plan: their convolution and norm, and which of how many parts they are."""
     yield network.stem, network.stem_norm, 0, 1
     for cell in network.cells:

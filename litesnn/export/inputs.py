@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from litesnn.checks import fail
+from litesnn.config import Recipe
 from litesnn.export.packed import Packed
 from litesnn.pixels import read_pixels
 
@@ -27,13 +29,29 @@ def read_input(path: Path, packed: Packed) -> NDArray[np.float32]:
     Raises:
         InputError: the file cannot be read or does not fit the network.
     """
-    shape = packed.recipe.input_shape
-    if path.suffix.lower() in CLIPS:
-        values = _features(path, shape)
-    else:
-        values = _pixels(path, shape, packed.recipe.resize).astype(np.float32) / np.float32(255)
+    values = read_sample(path, packed.recipe)
+    if values.dtype == np.uint8:
+        values = values.astype(np.float32) / np.float32(255)
     normalised: NDArray[np.float32] = (values - packed.mean) / packed.std
     return normalised
+
+
+def read_sample(path: Path, recipe: Recipe) -> NDArray[Any]:
+    """Reads one image or clip as ``read_input`` does, before it is normalised.
+
+    Args:
+        path: see there.
+        recipe: gives shape and ``resize``.
+
+    Returns:
+        ``[C, H, W]``: uint8 pixels of an image, float32 features of a clip.
+
+    Raises:
+        InputError: see there.
+    """
+    if path.suffix.lower() in CLIPS:
+        return _features(path, recipe.input_shape)
+    return _pixels(path, recipe.input_shape, recipe.resize)
 
 
 def _features(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:

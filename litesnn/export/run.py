@@ -12,6 +12,7 @@ from litesnn.checks import check_integer, fail
 from litesnn.export.inputs import read_input
 from litesnn.export.packed import Packed, read_packed
 from litesnn.export.runtime import Answer, Runtime
+from litesnn.prediction import Prediction
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,8 +31,7 @@ def run(args: argparse.Namespace) -> None:
 def report(packed: Packed, answer: Answer, top: int, seconds: float) -> str:
     """The text that ``run`` prints."""
     best = np.argsort(-answer.scores, kind="stable")[:top]
-    shares = np.exp(packed.recipe.logit_scale * (answer.scores - answer.scores.max()))
-    shares /= shares.sum()
+    shares = Prediction.of(answer.scores, packed.classes, packed.recipe.logit_scale).probabilities
     width = max(len(packed.classes[k]) for k in best)
     lines = [f"{packed.classes[k]:<{width}}  {100 * shares[k]:5.1f} %   score {answer.scores[k]:.4f}" for k in best]
     fired = sum(int(spikes.sum()) for spikes in answer.spikes)

@@ -15,7 +15,7 @@ from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data.dataset import Dataset
 from litesnn.evaluate import evaluate
-from litesnn.export.convert import layers_of, pack, unpack
+from litesnn.export.convert import conv_layers, pack, unpack
 from litesnn.export.plan import Layer, Plan, make_plan
 from litesnn.export.runtime import Runtime
 from litesnn.genotype import Genotype
@@ -86,7 +86,7 @@ def test_counts_equal_a_loop_over_spikes_and_weights(name: str, seed: int) -> No
     network = trained(recipe, genotype)
     plan, rows = plan_of(recipe, genotype), states(network, recipe, torch.randn(2, *recipe.input_shape))
     expected = {}
-    for layer, (conv, _, part, parts) in zip(plan.layers, layers_of(network), strict=True):
+    for layer, (conv, _, part, parts) in zip(plan.layers, conv_layers(network), strict=True):
         if layer.reads:
             weight = conv.compressed_weight(None).chunk(parts)[part]
             state = torch.cat([rows[row] for row in layer.reads], 1)

@@ -33,7 +33,8 @@ def test_classes_of_the_whole_test_set(trained: Trained) -> None:
     content = onnx_bytes(trained.packed)
     expected = trained.model.network(trained.x, trained.model.genotype.timesteps).logits.mean(0).numpy()
     got = logits_of(content, trained.x)
-    assert (got.argmax(-1) == expected.argmax(-1)).all()
+    chosen = np.take_along_axis(expected, got.argmax(-1)[:, None], 1)[:, 0]
+    assert (chosen > expected.max(-1) - 1e-6).all()  # the class, or one of two that have the same sum of integers
     # Single precision in another order: a spike more or less moves a few samples' logits, rounding the others'.
     assert (np.abs(got - expected).max(-1) < 1e-4).mean() > 0.99
     assert np.abs(logits_of(content, trained.x[:1]) - expected[:1]).max() < 0.2

@@ -43,8 +43,10 @@ def differing(answers: list[Answer], rows: list[torch.Tensor], timesteps: int) -
 def test_classes_and_spikes_of_the_whole_test_set(trained: Trained, answers: list[Answer]) -> None:
     model, timesteps = trained.model, trained.model.genotype.timesteps
     rows, output = spikes_of(lambda: model.network(trained.x, timesteps))
-    classes = [int(answer.scores.argmax()) for answer in answers]
-    assert classes == output.logits.mean(0).argmax(-1).tolist()
+    logits = output.logits.mean(0)
+    classes = torch.tensor([int(answer.scores.argmax()) for answer in answers])
+    # Scores are sums of integers, so that two can be equal; in single precision rounding then takes one of them.
+    assert (logits.gather(1, classes[:, None])[:, 0] > logits.amax(1) - 1e-6).all()
     # A membrane within rounding of the threshold: one update in millions in single precision, none in double.
     updates = sum(row.numel() for row in rows)
     assert updates > 1_000_000 and differing(answers, rows, timesteps) <= updates * 2e-6
