@@ -57,7 +57,10 @@ PARETO_CASES = [
     *RECIPE_CASES,
     ("--points 0,0", "points: expected lambda1,lambda2,p"),
     ("--points", "--points: expected one argument"),
-    ("--points huge", "points: expected lambda1,lambda2,p, a .csv file or one of large, medium, small, gsc, ablation"),
+    (
+        "--points huge",
+        "points: expected lambda1,lambda2,p or lambda1,lambda2,p,channels, a .csv file or one of large, medium, small, gsc",
+    ),
     ("--points ' '", "points: expected at least one point"),
     ("--points '0,0,50 0,0,50.0'", "points: expected different points"),
     ("--points {tmp}/missing.csv", "points: expected a CSV file that exists"),
@@ -71,7 +74,10 @@ PARETO_CASES = [
     ("--points small --num-points 5", "num-points: expected a --search that it can limit, got 5"),
     ("--points small --lambda-range auto", "lambda-range: expected --search, or counts in --grid, to go with it"),
     ("--grid 'l1=0 l2=0 p=50' --p-range 0,50", "p-range: expected --search, or counts in --grid, to go with it"),
-    ("--grid 3x3", "grid: expected l1=… l2=… p=… with values separated by commas, or three counts"),
+    (
+        "--grid 3x3",
+        "grid: expected l1=… l2=… p=…, and c=… for channels, with values separated by commas, or three counts",
+    ),
     ("--grid 0x3x4", "grid: expected an integer of at least 1, got 0"),
     ("--grid 100x100x100", "grid: expected at most 10000 points, got 1000000"),
     ("--grid 'l1=0 l2=0'", "grid: expected l1=… l2=… p=…"),

@@ -22,7 +22,7 @@ PARETO = [sys.executable, str(ROOT / "tune" / "pareto.py")]
 # A trial of a second or two.
 RECIPE = (
     "--widths 1,2 --search-channels 4 --retrain-channels 4 --timesteps 2 --search-batch 100 --retrain-batch 100 "
-    "--search-epochs 2 --size file"
+    "--search-epochs 2"
 ).split()
 PATIENCE_S = 240
 _MARK = "LITESNN_TEST_PROCESSES"

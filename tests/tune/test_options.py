@@ -15,6 +15,7 @@ import pytest
 
 from tests.tune.clusters import PARETO, RECIPE, Cluster
 from tune import pareto
+from tune.store import Experiment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SHORT = [*RECIPE, "--retrain-epochs", "2"]
@@ -132,13 +133,18 @@ def test_the_front_given_back_and_a_part_of_the_points_need_no_new_trial(
 def test_a_grid_of_counts_is_that_of_its_values(
     cluster: Cluster, storage: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ranges = ["--lambda-range", "1e-8,1e-6,1e-10,1e-8", "--p-range", "40,60"]
+    ranges = ["--lambda-range", "1e-8,1e-6,1e-10,1e-8", "--p-range", "40,60", "--channels-range", "2,6"]
+    eq18 = ["--size", "eq18"]
     stopping = ["--grace-period", "2", "--reduction-factor", "4", "--noise-margin", "99"]
-    output = run(cluster, storage, "--grid", "1x1x2", "--name", "grid", *ranges, *stopping, *SHORT, "--early-stopping")
-    assert "2 trials: 2 finished" in output
-    values = ["--grid", "l1=1e-7 l2=1e-9 p=40,60"]
+    grid = ["--grid", "1x1x2x2", "--name", "grid", *eq18]
+    output = run(cluster, storage, *grid, *ranges, *stopping, *SHORT, "--early-stopping")
+    assert "4 trials: " in output
+    values = ["--grid", "l1=1e-7 l2=1e-9 p=40,60 c=2,6", *eq18]
     assert pareto.main([*values, "--name", "grid", "--storage", str(storage), *SHORT]) == 0
-    assert "2 trials, 2 of them over before" in capsys.readouterr().out
+    assert "4 trials, 4 of them over before" in capsys.readouterr().out
+    table = Experiment(storage / "grid").table()
+    assert sorted(table["channels"]) == [2, 2, 6, 6]
+    assert (table["size_bits"] == table["model_size_bits"]).all() and (table["size_bits"] < table["file_bits"]).all()
 
 
 def test_a_search_is_extended_by_other_ways_of_searching(cluster: Cluster, storage: Path) -> None:
