@@ -20,6 +20,10 @@ from benchmarks.plots import BLUE, GREY, save
 from benchmarks.record import table
 
 DOCS = Path(__file__).parents[1] / "docs"
+TITLES = {
+    "cifar10-small": "CIFAR-10, one seed each; new: no search, all 45,000 training images",
+    "gsc-small": "Speech Commands, 3,454 training clips, one seed each; new: no search",
+}
 Row = dict[str, str]
 
 
@@ -49,9 +53,10 @@ def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
         place = float(row["file_bytes"]) / 1e3, float(row["test_accuracy"])
         panel.plot(*place, "o", color=BLUE, markersize=6)
         text = f"C = {row['retrain_channels']}, {float(row['core_minutes']):.0f} min of a core"
-        panel.annotate(text, place, xytext=(-8, 5), textcoords="offset points", ha="right", fontsize=9, color=BLUE)
+        at, side = ((8, -4), "left") if place[0] < 30 else ((-8, 5), "right")
+        panel.annotate(text, place, xytext=at, textcoords="offset points", ha=side, fontsize=9, color=BLUE)
     panel.set_xscale("log")
-    panel.set_xticks([10, 20, 50, 100, 150])
+    panel.set_xticks([5, 10, 20, 50, 100, 150])
     panel.xaxis.set_major_formatter(ScalarFormatter())
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlim(5, 200)
@@ -67,13 +72,14 @@ def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit code."""
     made = argparse.ArgumentParser(prog="networks", description=(__doc__ or "").partition("\n")[0])
-    made.add_argument("--out", type=Path, default=DOCS / "images" / "cifar10-small-networks.png", metavar="FILE.png")
+    made.add_argument("--out", type=Path, default=DOCS / "images", metavar="FOLDER", help="where the pictures go")
     options = made.parse_args(arguments)
-    networks = read(DOCS / "data" / "cifar10-small-networks.csv")
-    front = read(DOCS / "data" / "cifar10-small-front.csv")
-    draw(networks, front, "CIFAR-10, one seed each; new: no search, all 45,000 training images", options.out)
-    columns = list(networks[0])
-    print("\n".join(table(columns, [[row[name] for name in columns] for row in networks])))
+    for preset, title in TITLES.items():
+        networks = read(DOCS / "data" / f"{preset}-networks.csv")
+        front = read(DOCS / "data" / f"{preset}-front.csv")
+        draw(networks, front, title, options.out / f"{preset}-networks.png")
+        columns = list(networks[0])
+        print("\n".join(table(columns, [[row[name] for name in columns] for row in networks])))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
@@ -185,6 +186,15 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+    def without_places(self) -> Recipe:
+        """The recipe with the last part alone of folders' paths, which are nobody else's business."""
+
+        def named(dataset: str) -> str:
+            folder = dataset.removeprefix("folder:")
+            return dataset if folder == dataset else f"folder:{Path(folder).name or 'data'}"
+
+        return dataclasses.replace(self, dataset=named(self.dataset), search_dataset=named(self.search_dataset))
 
     def at(self, point: SearchPoint) -> Recipe:
         """The recipe with the C of a point.

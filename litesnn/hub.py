@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class _Shared(ModelHubMixin, library_name="litesnn"):
         self.network = network
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        self.network.save(save_directory / WEIGHTS)
+        model = self.network.model
+        replace(model, recipe=model.recipe.without_places()).save(save_directory / WEIGHTS)
         self.network.save(save_directory / PACKED)
 
     def generate_model_card(self, *args: Any, **facts: Any) -> ModelCard:
@@ -54,7 +56,7 @@ class _Shared(ModelHubMixin, library_name="litesnn"):
 
 def save_pretrained(network: TrainedNetwork, folder: str | Path, **options: Any) -> None:
     """See ``TrainedNetwork.save_pretrained``."""
-    config = {"genotype": json.loads(network.genotype.to_json()), "recipe": network.recipe.to_dict()}
+    config = {"genotype": json.loads(network.genotype.to_json()), "recipe": network.recipe.without_places().to_dict()}
     path = user_path("folder", folder)
     try:
         _Shared(network).save_pretrained(path, config={**config, "classes": list(network.classes)}, **options)

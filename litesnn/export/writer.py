@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,9 +137,7 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
 
 def _names(coder: Encoder, packed: Packed) -> float:
     """Of the data set, and of the classes unless they are numbers; of a folder no path, which is nobody else's business."""
-    dataset = packed.recipe.dataset
-    if dataset.startswith("folder:"):
-        dataset = f"folder:{Path(dataset.removeprefix('folder:')).name or 'data'}"
+    dataset = packed.recipe.without_places().dataset
     coder.integer(DATASETS.index(dataset) if dataset in DATASETS else 0)
     if dataset not in DATASETS:
         code_text(coder, dataset.encode("utf-8", "surrogatepass"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -54,6 +55,13 @@ def test_there_and_back(net: TrainedNetwork, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "shared" / "config.json").read_text())["classes"] == ["a", "b", "c"]
     packed = litesnn.load(tmp_path / "shared" / "model.lsnn")
     assert (packed.predict(x[0]).scores == net.predict(x[0]).scores).all()
+
+
+def test_nobody_is_told_where_the_data_lie(net: TrainedNetwork, tmp_path: Path) -> None:
+    net.recipe = dataclasses.replace(net.recipe, dataset="folder:/home/someone/photos")
+    net.save_pretrained(tmp_path / "shared")
+    assert all(b"someone" not in path.read_bytes() for path in (tmp_path / "shared").iterdir())
+    assert TrainedNetwork.from_pretrained(tmp_path / "shared").recipe.dataset == "folder:photos"
 
 
 def test_the_card_has_the_accuracies_of_the_result(net: TrainedNetwork, tmp_path: Path) -> None:
