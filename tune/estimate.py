@@ -13,6 +13,9 @@ from litesnn.layout import conv_shapes
 KEPT_SHARE = 0.55
 """Of all epochs, what early stopping lets run: 0.49 to 0.57 in runs of the digits preset."""
 
+_WARM_UP = 60.0
+"""Seconds from which on a process's first epoch is a measure: before, it may have waited for a compiler most of the time."""
+
 _PRIOR_TRIALS = 2  # as much as so many trials that ended counts what was expected beforehand
 
 
@@ -29,25 +32,28 @@ class Estimate:
         self.epochs = {"search": recipe.search_epochs, "retrain": recipe.retrain_epochs}
         self.slots, self.share = max(1, slots), KEPT_SHARE if stopping else 1.0
         self.ratio = work_ratio(recipe)
+        self._warming = self.slots  # processes whose first epoch is still to come
         self._seconds: dict[str, list[float]] = {"search": [], "retrain": []}
         self._spent: list[float] = []
 
     def epoch(self, phase: str, seconds: float) -> None:
         """An epoch of some trial is over."""
-        self._seconds[phase].append(seconds)
+        self._warming -= 1
+        if self._warming < 0 or seconds >= _WARM_UP:
+            self._seconds[phase].append(seconds)
 
     def end(self, seconds: float) -> None:
         """A trial is over that took so many seconds in all."""
         self._spent.append(seconds)
 
     def remaining(self, waiting: int, running: Iterable[Mapping[str, Any]]) -> float | None:
-        """Seconds until the end; None before the first epoch.
+        """Seconds until the end; None before the first epoch that is a measure.
 
         Args:
             waiting: trials that have not started.
             running: the last record of each that runs, ``phase`` and ``epoch``, or nothing before its first.
         """
-        # The median: a first epoch may wait for a compiler, and epochs differ with T and what else the machine does.
+        # The median: epochs differ with T and with what else the machine does.
         known = {phase: median(seconds) for phase, seconds in self._seconds.items() if seconds}
         if not known:
             return None

@@ -35,6 +35,7 @@ def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.Monke
     with live:
         for started in (first, second):
             live.on_trial_start(0, [], started)
+        live.estimate._warming = 0  # the processes have run trials before
         live.on_trial_result(0, [], first, {**RESULT, "phase": "search", "epoch": 1, "epochs": 2})
         folder = experiment.trial("p_80.5")
         folder.write_start({**first.config["point"], "seed": 0}, recipe.to_dict())
