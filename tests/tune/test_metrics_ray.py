@@ -158,7 +158,7 @@ def check_values(prometheus: Prometheus, at: float, experiment: Experiment) -> N
         metrics.HYPERVOLUME: {(): hypervolume(table, reference)},
         metrics.FRONT_NETWORKS: {(): len(front(table))},
         metrics.BEST_ACCURACY: {(): finished["val_accuracy"].max() / 100},
-        metrics.SMALLEST_SIZE: {key: bits / 8 for key, bits in smallest("model_size_bits").items()},
+        metrics.SMALLEST_SIZE: {key: bits / 8 for key, bits in smallest("size_bits").items()},
         metrics.FEWEST_BIT_SYNOPS: smallest("bit_synops"),
         metrics.TRIALS: states,
         metrics.RUNNING_TRIALS: {(phase,): 0 for phase in RUNNING_PHASES},

@@ -161,7 +161,7 @@ def test_a_search_is_extended_by_other_ways_of_searching(cluster: Cluster, stora
     backend = optuna.storages.journal.JournalFileBackend(str(journal))
     study = optuna.load_study(study_name="searched", storage=optuna.storages.JournalStorage(backend))
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 5
-    assert study.metric_names == ["validation accuracy", "log10 model size in bits", "log10 Bit-SynOps"]
+    assert study.metric_names == ["validation accuracy", "log10 size in bits", "log10 Bit-SynOps"]
 
     more = ["--search", "nsga2", "--num-points", "6", "--optuna-storage", f"sqlite:///{database}"]
     output = run(cluster, storage, *start, *more, "--lambda-range", "auto")
