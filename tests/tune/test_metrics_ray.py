@@ -75,8 +75,10 @@ class Prometheus:
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:
                 return json.load(answer)["data"]
-        except urllib.error.HTTPError:
-            raise
+        except urllib.error.HTTPError as error:
+            if error.code != 503:  # it listens before it is ready
+                raise
+            return {"result": []}
         except OSError:
             return {"result": []}
 
