@@ -94,7 +94,15 @@ def cluster() -> Iterator[Watched]:
 
 def test_a_run_in_prometheus_and_in_rays_dashboard(cluster: Watched, tmp_path: Path) -> None:
     prometheus = Prometheus(cluster, tmp_path)
-    arguments = [*RECIPE, "--retrain-epochs", str(RETRAIN_EPOCHS), "--address", cluster.address]
+    arguments = [
+        *RECIPE,
+        "--retrain-channels",
+        "12",
+        "--retrain-epochs",
+        str(RETRAIN_EPOCHS),
+        "--address",
+        cluster.address,
+    ]
     arguments += ["--storage", str(tmp_path), "--name", "watched", "--points", " ".join(POINTS)]
     run = cluster.start([*PARETO, *arguments], tmp_path)
 
