@@ -37,9 +37,8 @@ def merge(experiments: Sequence[Experiment]) -> pd.DataFrame:
         if len(table):  # an empty table has no types to agree on
             table.insert(0, "experiment", label)
             recipe = experiment.recipe()
-            table = (
-                table.fillna({"channels": recipe.get("retrain_channels")}) if "retrain_channels" in recipe else table
-            )
+            if "retrain_channels" in recipe:
+                table = table.fillna({"channels": recipe["retrain_channels"]})
             table["whole_epochs"] = recipe["search_epochs"] + recipe["retrain_epochs"]
             tables.append(table)
     if not tables:

@@ -56,7 +56,8 @@ FRONT_NETWORKS = _gauge("front_networks", "Networks on the front of all three ob
 BEST_ACCURACY = _gauge("best_accuracy_ratio", "Highest validation accuracy of a finished network, 0 to 1")
 SMALLEST_SIZE = _gauge(
     "smallest_model_size_bytes",
-    "Size, as the recipe means it, of the smallest finished network of at least this validation accuracy; absent while there is none",
+    "Size, as the recipe means it, of the smallest finished network of at least this validation accuracy; "
+    "absent while there is none",
     "accuracy",
 )
 FEWEST_BIT_SYNOPS = _gauge(

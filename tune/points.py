@@ -98,8 +98,8 @@ def parse_points(text: str) -> list[SearchPoint]:
     """Reads points given inline or in a CSV file.
 
     Args:
-        text: points separated by blanks, each ``lambda1,lambda2,p`` or ``lambda1,lambda2,p,channels`` or one of ``POINT_NAMES``; or the path of a CSV file,
-            which ends in ``.csv``.
+        text: points separated by blanks, each ``lambda1,lambda2,p``, ``lambda1,lambda2,p,channels`` or one of
+            ``POINT_NAMES``; or the path of a CSV file, which ends in ``.csv``.
 
     Raises:
         InputError: not of that form, a value outside its range, or a point given twice inline.

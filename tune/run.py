@@ -113,13 +113,12 @@ class Design:
         self.settings, self.recipe = settings, recipe
         self.adaptive = settings.search not in ("", "random")
         self.p_range, self.channels = p_range_from(settings.p_range), channels_range_from(settings.channels_range)
-        some = self._space((1e-9, 1e-9), (1e-9, 1e-9))  # for grids that list their values, which need no range of λ
         self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
         self.given: list[SearchPoint] | None = None
         if settings.points:
             self.given = fitted(parse_points(settings.points), recipe)
         elif settings.grid:
-            fitted(grid(some, settings.grid), recipe)
+            fitted(grid(self._some_space(), settings.grid), recipe)
         elif self.adaptive:
             make_sampler(settings.search, settings.seed)
             if settings.optuna_storage:
@@ -145,6 +144,10 @@ class Design:
         multiple = self.recipe.nodes
         return Space(lambda1=lambda1, lambda2=lambda2, p=self.p_range, channels=self.channels, multiple=multiple)
 
+    def _some_space(self) -> Space:
+        """For grids that list their values, which need no range of λ."""
+        return self._space((1e-9, 1e-9), (1e-9, 1e-9))
+
     def widest(self, wanted: list[Trial] | None) -> Recipe:
         """The recipe with the largest C that is asked for."""
         found = [trial.point.channels for trial in wanted or ()] + list(self.channels or ())
@@ -155,7 +158,7 @@ class Design:
         if self.given is not None:
             return self.given
         if self.settings.grid:
-            points = grid(space or self._space((1e-9, 1e-9), (1e-9, 1e-9)), self.settings.grid)
+            points = grid(space or self._some_space(), self.settings.grid)
         else:
             assert space is not None
             points = low_discrepancy(space, self.settings.num_points, self.settings.seed)

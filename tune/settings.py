@@ -59,8 +59,8 @@ class Settings:
     points: str = _setting(
         "",
         "points",
-        '"λ1,λ2,p λ1,λ2,p …" (λ1,λ2,p,C for another width), names of the paper\'s points (large medium small gsc ablation), or a CSV file '
-        "(default: a set per preset)",
+        '"λ1,λ2,p λ1,λ2,p …" (λ1,λ2,p,C for another width), names of the paper\'s points (large medium small gsc '
+        "ablation), or a CSV file (default: a set per preset)",
         "POINTS|FILE.csv",
     )
     grid: str = _setting(

@@ -74,7 +74,8 @@ class Space:
     def contains(self, point: SearchPoint) -> bool:
         """Whether a point lies within the ranges."""
         return all(
-            low <= getattr(point, name) <= high or (self.zero and name != "p" and getattr(point, name) == 0)
+            low <= getattr(point, name) <= high
+            or (self.zero and name in ("lambda1", "lambda2") and getattr(point, name) == 0)
             for name, (low, high) in ((name, getattr(self, name)) for name in self.names)
         ) and (self.channels is not None or point.channels == 0)
 

@@ -1,6 +1,7 @@
 """The points of each preset, those a user types, names or keeps in a file, and the designs that fill a range."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def test_widths_in_a_low_discrepancy_design() -> None:
     points = low_discrepancy(WIDE, 64, 0)
     assert {point.channels for point in points} == set(range(8, 33, 4)) and all(WIDE.contains(p) for p in points)
     assert not any(SPACE.contains(point) for point in points)
+    assert not any(WIDE.contains(replace(point, channels=0)) for point in points)  # the recipe's own C is no width here
     narrow = sum(point.channels < 16 for point in points)
     assert 20 < narrow < 44  # half of a log axis from 8 to 32
 

@@ -115,7 +115,8 @@ def test_widths_are_chosen_in_steps_of_the_nodes_and_known_ones_teach() -> None:
     points = [config["point"] for config in folders.run(searcher(12))]
     widths = {point.channels for point in points}
     assert widths <= set(range(8, 25, 4)) and len(widths) > 2 and all(space.contains(point) for point in points)
-    again = searcher(13)
+    folders.write(folders.config(Trial(point=SearchPoint(lambda1=0, lambda2=0, p=50), seed=0)), "finished")
+    again = searcher(14)  # the point without a width counts, and does not teach
     assert {t.params["channels"] for t in again.study.trials if t.state == TrialState.COMPLETE} == widths
     assert len(folders.run(again)) == 1
 
