@@ -116,18 +116,18 @@ class Retrain(Run):
             self.score_optimizer.step()
         return loss.detach()
 
-    def evaluate(self, split: Split) -> Evaluation:
-        """Accuracy, spike rates and spikes of the network as it is."""
+    def evaluate(self, split: Split, *, count_spikes: bool = False) -> Evaluation:
+        """Accuracy and spike rates of the network as it is, and every neuron's spikes if they are asked for."""
         frozen, timesteps = freeze(self.network.eval()), self.genotype.timesteps
 
         def forward(x: Tensor) -> Output:
-            return frozen(x, timesteps, measure_rates=True, count_spikes=True)
+            return frozen(x, timesteps, measure_rates=True, count_spikes=count_spikes)
 
         return evaluate(forward, self.dataset, split, timesteps)
 
     def finish(self) -> RetrainResult:
         """The result; the one place that reads the test split."""
-        validation = self.evaluate(self.dataset.val)
+        validation = self.evaluate(self.dataset.val, count_spikes=True)
         plan = make_plan(self.recipe, json.loads(self.genotype.to_json()))
         counted = additions_per_sample(self.network, plan, validation)
         return RetrainResult(
