@@ -59,16 +59,19 @@ def test_the_test_split_is_read_once_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     read: list[Split] = []
+    counted: list[Split] = []
     original = Retrain.evaluate
 
-    def evaluate(self: Retrain, split: Split) -> Any:
+    def evaluate(self: Retrain, split: Split, **options: bool) -> Any:
         read.append(split)
-        return original(self, split)
+        counted.extend([split] if options else [])
+        return original(self, split, **options)
 
     monkeypatch.setattr(Retrain, "evaluate", evaluate)
     retrain(tiny_genotype, tiny_recipe(), dataset=tiny_dataset)
     assert [split is tiny_dataset.test for split in read].count(True) == 1
     assert read[-1] is tiny_dataset.test
+    assert len(counted) == 1 and counted[0] is tiny_dataset.val  # no epoch counts every neuron's spikes
     assert all(split is tiny_dataset.val or split is tiny_dataset.test for split in read)
 
 
