@@ -32,6 +32,7 @@ class EdgeConvs(nn.Module):
         stride: stride.
         bits: candidate bit-widths.
         p: percent pruned.
+        mask_n: N of N:M masks, or 0.
         precision: of the numbers that the convolutions multiply.
     """
 
@@ -44,6 +45,7 @@ class EdgeConvs(nn.Module):
         stride: int,
         bits: tuple[int, ...],
         p: float,
+        mask_n: int,
         precision: str,
     ) -> None:
         super().__init__()
@@ -56,7 +58,9 @@ class EdgeConvs(nn.Module):
         self.members = members = [member for _, _, member in sorted(ranked, key=lambda r: r[:2])]
         rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
         self.targets = [m.node for m in members[: len(members) // rounds]]
-        self.conv = CompConv(len(members), in_channels, node_channels, kernel, stride, bits, p, precision=precision)
+        self.conv = CompConv(
+            len(members), in_channels, node_channels, kernel, stride, bits, p, mask_n=mask_n, precision=precision
+        )
         places = [m.edge * len(PRIMITIVES) + m.op for m in members]
         self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 
@@ -101,7 +105,7 @@ class Cell(nn.Module):
             in_channels = shape.in_channels[source] if source < 2 else shape.node_channels
             stride = shape.strides[source] if source < 2 else 1
             sizes = in_channels, shape.node_channels, kernel, stride
-            self.convs.append(EdgeConvs(group, *sizes, bits, p, recipe.precision))
+            self.convs.append(EdgeConvs(group, *sizes, bits, p, recipe.mask_n, recipe.precision))
             self.reads.append(source)
 
     def forward(

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from litesnn import native
 from litesnn.convolution import convolve
 from litesnn.kept import kept_count
-from litesnn.prune import keep_largest
+from litesnn.prune import kept_mask
 from litesnn.quantize import STEP_PER_STD, layer_std, levels
 
 
@@ -23,14 +23,13 @@ class _Compress(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float
+        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float, n: int
     ) -> Tensor:
         std = layer_std(weight, start_dim=1)
         mixed = torch.zeros_like(weight)
         mask = None
         if p:
-            size = scores.detach().abs().flatten(1)
-            mask = keep_largest(size, kept_count(size.shape[1], p)).view_as(weight)
+            mask = kept_mask(scores.detach().abs().flatten(1), p, n).view_as(weight)
         per_bits = [levels(weight, std, b) for b in bits]
         for (level, step), share in zip(per_bits, bit_shares, strict=True):
             mixed.addcmul_(level, step * share)
@@ -58,7 +57,7 @@ class _Compress(torch.autograd.Function):
             pairs = zip(per_bits[::2], per_bits[1::2], strict=True)
             per_layer = [((masked * level).sum((1, 2, 3, 4)), step.flatten()) for level, step in pairs]
             grad_shares = torch.stack([total @ step for total, step in per_layer])
-        return grad_weight, grad_scores, grad_shares, None, None
+        return grad_weight, grad_scores, grad_shares, None, None, None
 
 
 @functools.cache
@@ -72,7 +71,7 @@ class _NativeCompress(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float
+        ctx: Any, weight: Tensor, scores: Tensor, bit_shares: Tensor, bits: tuple[int, ...], p: float, n: int
     ) -> Tensor:
         layers, outputs, inputs, height, width = weight.shape
         sizes = layers, outputs, inputs, height * width
@@ -83,7 +82,7 @@ class _NativeCompress(torch.autograd.Function):
         out = torch.empty((layers * outputs, inputs, height, width), memory_format=torch.channels_last)
         shares = bit_shares.contiguous()
         quantiser = weight, scores, shares, half, factor, std, mask
-        native.call("compress_forward", *sizes, kept_count(count, p), len(bits), *quantiser, out)
+        native.call("compress_forward", *sizes, kept_count(count, p), n, len(bits), *quantiser, out)
         ctx.save_for_backward(*quantiser)
         ctx.sizes = *sizes, len(bits)
         return out
@@ -97,7 +96,7 @@ class _NativeCompress(torch.autograd.Function):
         quantiser = weight, scores, shares, half, factor, std, mask
         grad = grad.contiguous(memory_format=torch.channels_last)
         native.call("compress_backward", *ctx.sizes, *quantiser, grad, *grads)
-        return *grads, None, None
+        return *grads, None, None, None
 
 
 def initial_scores(weight: Tensor) -> Tensor:
@@ -127,6 +126,7 @@ class CompConv(nn.Module):
         stride: stride in both directions; the padding keeps H and W at stride 1.
         bits: candidate bit-widths.
         p: percent pruned of each layer.
+        mask_n: N of N:M masks; 0: any weights of a layer may stay.
         spikes: whether the inputs are all 0 or 1.
         precision: of the numbers that are multiplied, ``"fp32"`` or ``"bf16"``; see ``litesnn.convolution``.
     """
@@ -143,12 +143,13 @@ class CompConv(nn.Module):
         bits: tuple[int, ...],
         p: float,
         *,
+        mask_n: int = 0,
         spikes: bool = True,
         precision: str = "fp32",
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.bits, self.p = kernel, stride, bits, p
-        self.spikes, self.precision = spikes, precision
+        self.mask_n, self.spikes, self.precision = mask_n, spikes, precision
         shape = (convs, out_channels, in_channels, kernel, kernel)
         fan_in = in_channels * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
@@ -172,9 +173,9 @@ class CompConv(nn.Module):
         shares = self.only_share if bit_shares is None else bit_shares
         scores = self.importance
         if native.usable(self.weight, scores, shares):
-            weight: Tensor = _NativeCompress.apply(self.weight, scores, shares, self.bits, self.p)
+            weight: Tensor = _NativeCompress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n)
             return weight
-        return _Compress.apply(self.weight, scores, shares, self.bits, self.p).flatten(0, 1)
+        return _Compress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n).flatten(0, 1)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""

@@ -109,6 +109,9 @@ class Recipe:
     stem_bits: int = _setting(4, "network", "bit-width of the stem")
     classifier_bits: int = _setting(4, "network", "bit-width of the classifier")
     input_skip: Literal["conv3x3", "conv1x1"] = _setting("conv3x3", "network", "what skip means on a cell-input edge")
+    mask_n: int = _setting(
+        0, "network", "N of N:M masks: N of every N / (1 - p/100) weights in a row stay (Zhou 2021); 0: any of a layer"
+    )
     timesteps: int = _setting(6, "network", "largest number of timesteps T the search considers")
     tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
     v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
@@ -273,6 +276,7 @@ class Recipe:
         if list(self.bit_widths) != sorted(set(self.bit_widths)):
             raise fail("bit_widths", "different widths in rising order", self.bit_widths)
         check_choice("input_skip", self.input_skip, ("conv3x3", "conv1x1"))
+        check_integer("mask_n", self.mask_n, minimum=0, maximum=16)
         check_integer("timesteps", self.timesteps, minimum=1)
         self._set("tau", check_number("tau", self.tau, minimum=0, maximum=1))
         for name in ("v_threshold", "dspike_b", "norm_weight"):

@@ -16,9 +16,9 @@ from litesnn.checks import check_number, fail
 from litesnn.config import Recipe
 from litesnn.energy import Energy, energy_with_bits
 from litesnn.export.plan import make_plan
-from litesnn.file_size import estimated_file_bits, position_bits, side_bits
+from litesnn.file_size import estimated_file_bits, side_bits
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, position_bits
 from litesnn.layout import ConvShape, conv_shapes
 from litesnn.network import Shares
 
@@ -142,8 +142,9 @@ class CostModel(nn.Module):
         buffer("reads", [_read_weights(layer, rows) for layer in ordered], torch.float32)
         buffer("real_input", [[not layer.reads] for layer in ordered], torch.float32)
         in_file = recipe.size == "file"
-        beside = [position_bits(layer, p) + side_bits(layer) if in_file else 0.0 for layer in ordered]
-        buffer("beside", beside, torch.float32)
+        positions = [position_bits(layer.weights, kept_count(layer.weights, p), recipe.mask_n) for layer in ordered]
+        beside = [where + side_bits(layer) for where, layer in zip(positions, ordered, strict=True)]
+        buffer("beside", beside if in_file else [0.0] * len(beside), torch.float32)
 
     def forward(self, shares: Shares, rates: Tensor) -> ExpectedCost:
         """Expected costs.

@@ -2,9 +2,9 @@
 
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, dense_operations
-from litesnn.export.sizes import Sizes, entropy_bits, size_text
+from litesnn.export.sizes import Sizes, size_text
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, position_bits
 from litesnn.layout import conv_shapes
 
 
@@ -43,7 +43,7 @@ def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: st
         ("bits per cell", " ".join(map(str, genotype.bits))),
         ("bits of stem, classifier", f"{recipe.stem_bits}, {recipe.classifier_bits}"),
         ("timesteps T", str(genotype.timesteps)),
-        ("pruned", f"{genotype.p:g} % of the weights of every layer"),
+        ("pruned", pruned_text(genotype.p, recipe.mask_n)),
         *(_expected_sizes(genotype, recipe, cost) if sizes is None else sizes.lines()),
         ("dense operations", f"{dense_operations(genotype, recipe) / 1e6:.2f} M per timestep, nothing pruned"),
         ("additions", f"{additions_text(cost)} per sample ({activity})"),
@@ -58,6 +58,12 @@ def describe(genotype: Genotype, recipe: Recipe, cost: DerivedCost, activity: st
     width = max(len(name) for name, _ in rows)
     table = "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
     return f"{draw_cell(genotype, recipe)}\n\n{table}"
+
+
+def pruned_text(p: float, mask_n: int) -> str:
+    """``80 % of the weights of every layer``, and in which pattern where there is one."""
+    share = f"{p:g} % of the weights of every layer"
+    return f"{share}: {mask_n} of every {mask_n / (1 - p / 100):.4g} in a row stay" if p and mask_n else share
 
 
 def additions_text(cost: DerivedCost) -> str:
@@ -80,11 +86,9 @@ def energy_bits_text(cost: DerivedCost) -> str:
 
 def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> list[tuple[str, str]]:
     layers = conv_shapes(recipe, recipe.retrain_channels, recipe.classes, genotype)
-    kept, weights = (
-        sum(kept_count(layer.weights, genotype.p) for layer in layers),
-        sum(layer.weights for layer in layers),
-    )
-    each = min(entropy_bits(kept / weights), weights / max(1, kept))
+    counts = [(layer.weights, kept_count(layer.weights, genotype.p)) for layer in layers]
+    kept, weights = sum(few for _, few in counts), sum(many for many, _ in counts)
+    positions = sum(position_bits(many, few, recipe.mask_n) for many, few in counts)
     dense = sum(layer.weights * (layer.bits or 0) for layer in layers)
     return [
         (
@@ -92,7 +96,10 @@ def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> li
             f"{size_text(cost.model_size_bits)} (Eq. 18: kept weights at their bits, positions left out)",
         ),
         ("size of the file", f"about {size_text(cost.file_bits)}, less what training leaves without effect"),
-        ("  positions", f"{size_text(kept * each)} ({each:.2f} bits for each of {kept:,} kept weights, at random)"),
+        (
+            "  positions",
+            f"{size_text(positions)} ({positions / max(1, kept):.2f} bits for each of {kept:,} kept weights)",
+        ),
         ("  batch norm and steps", f"{size_text(cost.side_bits)} (32 bits each)"),
         ("size when dense", f"{size_text(dense)} (all {weights:,} weights at the same bits)"),
     ]

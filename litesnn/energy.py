@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 
 from litesnn.export.plan import Layer, Plan, Row
 from litesnn.export.sizes import entropy_bits
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, position_bits
 
 PICOJOULE_PER_ADDED_BIT = 0.1 / 32
 """[H] int32 addition 0.1 pJ; linear in the width (an 8-bit one then takes 0.025 pJ, [H] has 0.03)."""
@@ -117,9 +117,12 @@ def accumulator_bits(layer: Layer, sums: int = 1) -> int:
     return largest.bit_length() + 1
 
 
-def position_bits(layer: Layer, p: float) -> float:
+def bits_per_position(layer: Layer, p: float) -> float:
     """Bits that say where a kept weight is: the entropy of a random mask; packed files need no more."""
-    return entropy_bits(kept_count(layer.weights, p) / layer.weights)
+    kept = kept_count(layer.weights, p)
+    if layer.mask_n and kept:
+        return position_bits(layer.weights, kept, layer.mask_n) / kept
+    return entropy_bits(kept / layer.weights)
 
 
 def pj_per_bit(bits: float) -> float:
@@ -136,7 +139,7 @@ def _state_bits(plan: Plan, row: Row) -> int:
 
 def _weight_reading(layer: Layer, p: float) -> float:
     """Picojoule for one weight and its position, from a memory that holds those of the layer."""
-    each = layer.bits + position_bits(layer, p)
+    each = layer.bits + bits_per_position(layer, p)
     return each * pj_per_bit(each * kept_count(layer.weights, p))
 
 

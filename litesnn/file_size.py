@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count, mask_bits
+from litesnn.kept import kept_count, position_bits
 from litesnn.layout import ConvShape, conv_shapes
 
 HEADER_BITS = 8 * 35
@@ -17,11 +17,6 @@ SCALE_BITS, BIAS_BITS, RATE_BITS = 23.5, 29, 16
 def side_bits(layer: ConvShape) -> float:
     """Bits of a layer's scales: one for each filter, and the step; the classifier has the step alone."""
     return SCALE_BITS * (1 if layer.name == "classifier" else 1 + layer.out_channels)
-
-
-def position_bits(layer: ConvShape, p: float) -> float:
-    """Bits that say where a layer's kept weights are, masks of that many being equally likely."""
-    return mask_bits(layer.weights, kept_count(layer.weights, p))
 
 
 def estimated_file_bits(genotype: Genotype, recipe: Recipe) -> int:
@@ -37,7 +32,8 @@ def estimated_file_bits(genotype: Genotype, recipe: Recipe) -> int:
     bits = float(HEADER_BITS)
     for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, genotype):
         assert layer.bits is not None
-        bits += kept_count(layer.weights, genotype.p) * layer.bits + position_bits(layer, genotype.p) + side_bits(layer)
+        kept = kept_count(layer.weights, genotype.p)
+        bits += kept * layer.bits + position_bits(layer.weights, kept, recipe.mask_n) + side_bits(layer)
     channels = recipe.retrain_channels * (1 + sum(recipe.widths))
     rates = (1 + recipe.cells * recipe.nodes) * genotype.timesteps
     return round(bits + BIAS_BITS * channels + RATE_BITS * rates)

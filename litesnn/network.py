@@ -93,7 +93,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
-        self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, (recipe.stem_bits,), p, spikes=False)
+        stem_bits, last_bits, n = (recipe.stem_bits,), (recipe.classifier_bits,), recipe.mask_n
+        self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, stem_bits, p, mask_n=n, spikes=False)
         self.stem_norm = EdgeNorm(1, 1, channels, [0])
         members = candidates(recipe.nodes, genotype)
         if genotype is not None:
@@ -105,7 +106,7 @@ class Network(nn.Module):
             Cell(shape, members, recipe, recipe.bit_widths if bits is None else (bits[i],), p)
             for i, shape in enumerate(shapes)
         )
-        self.classifier = CompConv(1, channels * recipe.widths[-1], classes, 1, 1, (recipe.classifier_bits,), p)
+        self.classifier = CompConv(1, channels * recipe.widths[-1], classes, 1, 1, last_bits, p, mask_n=n)
         self.aux_cell = recipe.aux_cell if auxiliary else 0
         if self.aux_cell:
             self.auxiliary = AuxiliaryHead(channels * recipe.widths[self.aux_cell - 1], classes, self.neuron)

@@ -15,7 +15,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.data.features import FEATURE_SHAPE
-from litesnn.describe import draw_cell
+from litesnn.describe import draw_cell, pruned_text
 from litesnn.export.packed import Packed
 from litesnn.export.sizes import measure_sizes
 from litesnn.genotype import Genotype
@@ -75,7 +75,7 @@ def model_card(
         ("bits per cell", " ".join(map(str, genotype.bits))),
         ("bits of stem, classifier", f"{recipe.stem_bits}, {recipe.classifier_bits}"),
         ("timesteps", str(genotype.timesteps)),
-        ("pruned", f"{genotype.p:g} % of the weights of every layer"),
+        ("pruned", pruned_text(genotype.p, recipe.mask_n)),
         ("additions", f"{cost.additions / 1e6:.4f} M SynOps per sample, from spike rates on the validation split"),
         ("multiplications", f"{cost.multiplications / 1e6:.4f} M per sample, in the stem"),
         ("Bit-SynOps", f"{cost.bit_synops / 1e6:.4f} M per sample"),

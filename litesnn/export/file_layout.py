@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litesnn.export.coder import Coder, Tree
-from litesnn.export.plan import Layer, Plan
-from litesnn.kept import kept_count, mask_bits
+from litesnn.export.plan import Plan
 
 MAGIC = b"LSNN"
-VERSION = 2
+FREE, GROUPED = 2, 3
+"""Versions: masks that may be anywhere, and N:M masks, whose N the header has."""
+
 DATASETS = ("", "digits", "cifar10", "cifar100", "speech_commands")
 """Data sets by number; 0 stands for a name that follows."""
 
@@ -104,19 +105,6 @@ def alive_ends(plan: Plan, alive: Sequence[Marks]) -> list[tuple[Marks, Marks]]:
     return ends
 
 
-def kept_range(layer: Layer, p: float, left: int) -> tuple[int, int]:
-    """The least and the most of the layer's kept weights that may be among the ``left`` ones that are still there."""
-    kept = kept_count(layer.weights, p)
-    return max(0, kept - (layer.weights - left)), min(kept, left)
-
-
 def least_bytes(plan: Plan) -> int:
     """Bytes of a file that may claim the plan's shapes, before it is known what of them is there."""
     return math.ceil(plan.weights / WEIGHTS_PER_BYTE)
-
-
-def least_bits(plan: Plan, left: Sequence[int], kept: Sequence[int]) -> float:
-    """Bits of a stream with masks of ``kept`` among ``left`` weights per layer: these, and a quarter of all codes' bits."""
-    masks = sum(map(mask_bits, left, kept))
-    codes = sum(k * layer.bits for layer, k in zip(plan.layers, kept, strict=True))
-    return masks + codes / 4

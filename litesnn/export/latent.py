@@ -32,7 +32,7 @@ from litesnn.export.file_layout import Marks, alive_ends, rows_fed
 from litesnn.export.packed import Packed
 from litesnn.export.trim import trim
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_groups
 from litesnn.model import Model
 from litesnn.network import Network
 from litesnn.quantize import STEP_PER_STD
@@ -116,11 +116,14 @@ class _Part:
 
     def __init__(self, packed: Packed, index: int, part: int, unseen: Marks) -> None:
         layer, codes = packed.plan.layers[index], packed.codes[index].astype(np.float64)
-        missing = kept_count(layer.weights, packed.genotype["p"]) - int(np.count_nonzero(codes))
-        free = np.flatnonzero(unseen & (codes == 0))
-        if not 0 <= missing <= len(free):
-            raise InputError(f"model: expected as many weights in {layer.name} as p leaves, got {missing} too few")
-        codes.reshape(-1)[free[:missing]] = 1 - 2 * (np.arange(missing) % 2)
+        kept = kept_count(layer.weights, packed.genotype["p"])
+        flat, free = codes.reshape(-1), (unseen & (codes == 0)).reshape(-1)
+        for start, end, few in mask_groups(layer.weights, kept, layer.mask_n):
+            missing = few - int(np.count_nonzero(flat[start:end]))
+            places = start + np.flatnonzero(free[start:end])
+            if not 0 <= missing <= len(places):
+                raise InputError(f"model: expected as many weights in {layer.name} as p leaves, got {missing} too few")
+            flat[places[:missing]] = 1 - 2 * (np.arange(missing) % 2)
         self.part, self.seen, self.wanted = part, torch.from_numpy(~unseen), torch.from_numpy(packed.weight(index))
         self.kept = codes != 0
         self._codes, self._bits, self._step = codes, layer.bits, float(packed.steps[index])

@@ -19,7 +19,10 @@ LARGEST_SAMPLE = 2**26  # values in all states of one sample, far above any netw
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One convolution, padded by ``kernel // 2``: ``reads`` holds rows, none for the stem; sizes are (H, W)."""
+    """One convolution, padded by ``kernel // 2``: ``reads`` holds rows, none for the stem; sizes are (H, W).
+
+    ``mask_n`` is N of N:M masks, see ``litesnn.kept.mask_groups``.
+    """
 
     name: str
     kernel: int
@@ -30,6 +33,7 @@ class Layer:
     outputs: int
     in_size: tuple[int, int]
     out_size: tuple[int, int]
+    mask_n: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -133,6 +137,7 @@ class _Builder:
                 outputs=recipe.retrain_channels,
                 in_size=(height, width),
                 out_size=(height, width),
+                mask_n=recipe.mask_n,
             )
         ]
         self.rows = [Row(layers=(0,), skips=(), channels=recipe.retrain_channels, size=(height, width))]
@@ -166,6 +171,7 @@ class _Builder:
                         outputs=channels,
                         in_size=self._size(down),
                         out_size=size,
+                        mask_n=recipe.mask_n,
                     )
                 )
             own.append(len(self.rows))
@@ -185,6 +191,7 @@ class _Builder:
             outputs=self.recipe.classes,
             in_size=self._size(down),
             out_size=(1, 1),
+            mask_n=self.recipe.mask_n,
         )
 
     def _size(self, down: int) -> tuple[int, int]:

@@ -6,7 +6,6 @@ Sizes come first, so that they are held against the bytes of the file before any
 from __future__ import annotations
 
 import zlib
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from litesnn.config import Recipe
 from litesnn.export.coder import Decoder, Tree
 from litesnn.export.file_layout import (
     DATASETS,
+    FREE,
+    GROUPED,
     INPUT_SKIPS,
     LARGEST_LAYER,
     OPS,
@@ -23,16 +24,14 @@ from litesnn.export.file_layout import (
     RATE_UNIT,
     RESIZES,
     SILENT,
-    VERSION,
     Marks,
     Numbers,
     alive_ends,
     code_decimal,
     code_text,
-    kept_range,
-    least_bits,
     least_bytes,
 )
+from litesnn.export.masks import Masks
 from litesnn.export.packed import Floats, Packed
 from litesnn.export.plan import Plan, make_plan
 
@@ -47,12 +46,12 @@ def parse(content: bytes) -> Packed:
     Raises:
         ValueError: no such file.
     """
-    if len(content) < 10 or content[4] != VERSION:
-        raise ValueError(f"format {VERSION} expected, not {content[4] if len(content) > 4 else 'nothing'}")
+    if len(content) < 10 or content[4] not in (FREE, GROUPED):
+        raise ValueError(f"format {FREE} or {GROUPED} expected, not {content[4] if len(content) > 4 else 'nothing'}")
     if zlib.crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
         raise ValueError("the checksum is another one: the file is damaged")
     coder, room = Decoder(content[5:-4]), len(content) - 9
-    fields, genotype = _header(coder, room)
+    fields, genotype = _header(coder, room, grouped=content[4] == GROUPED)
     fields["dataset"], classes = _names(coder, fields["classes"])
     recipe = Recipe.from_dict(fields)
     plan = make_plan(recipe, genotype)
@@ -86,7 +85,7 @@ def parse(content: bytes) -> Packed:
     )
 
 
-def _header(coder: Decoder, room: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _header(coder: Decoder, room: int, *, grouped: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields of the recipe, without the data set's name, and the genotype."""
     *shape, classes, channels, nodes, cells, timesteps = (coder.integer() for _ in range(8))
     if max(*shape, channels, classes, timesteps) > _LARGEST_SIZE or nodes > _MOST_NODES or cells > _MOST_CELLS:
@@ -102,6 +101,9 @@ def _header(coder: Decoder, room: int) -> tuple[dict[str, Any], dict[str, Any]]:
         [[coder.uniform(node + 2), OPS[coder.bits(1)]] for _ in range(2)] for node in range(nodes)
     ]  # an input's number first, then its operation
     skip, precision = INPUT_SKIPS[coder.bits(1)], PRECISIONS[coder.bits(1)]
+    mask_n = coder.integer() if grouped else 0
+    if grouped and not mask_n:
+        raise ValueError("N:M masks without an N")
     p, tau, threshold, val_fraction, test_fraction = (code_decimal(coder) for _ in range(5))
     fields = {
         "input_shape": shape,
@@ -116,6 +118,7 @@ def _header(coder: Decoder, room: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "search_channels": channels,
         "retrain_channels": channels,
         "input_skip": skip,
+        "mask_n": mask_n,
         "stem_bits": stem,
         "classifier_bits": classifier,
         "timesteps": timesteps,
@@ -158,17 +161,12 @@ def _codes(coder: Decoder, plan: Plan, p: float, ends: list[tuple[Marks, Marks]]
         (int(outputs.sum()), int(inputs.sum()), layer.kernel, layer.kernel)
         for layer, (outputs, inputs) in zip(plan.layers, ends, strict=True)
     ]
-    left = [int(np.prod(shape)) for shape in shapes]
-    kept = []
-    for layer, size in zip(plan.layers, left, strict=True):
-        low, high = kept_range(layer, p, size)
-        if low > high:
-            raise ValueError(f"p = {p:g} leaves more weights in {layer.name} than there are")
-        kept.append(low + coder.uniform(high - low + 1))
-    if least_bits(plan, left, kept) > 8 * room:
-        raise ValueError(f"{sum(kept)} of {sum(left)} weights in {room} bytes")
-    masks = starmap(coder.mask, ((bytes(size), count) for size, count in zip(left, kept, strict=True)))
-    codes = [np.frombuffer(mask, np.int8).reshape(shape).copy() for mask, shape in zip(masks, shapes, strict=True)]
+    masks = Masks(plan, p, ends)
+    kept = masks.code_counts(coder)
+    if masks.least_bits() > 8 * room:
+        raise ValueError(f"{sum(kept)} kept weights in {room} bytes")
+    marks = masks.code_marks(coder)
+    codes = [np.frombuffer(mask, np.int8).reshape(shape).copy() for mask, shape in zip(marks, shapes, strict=True)]
     trees = {bits: Tree(bits) for bits in range(1, 5)}
     for layer, values, count in zip(plan.layers, codes, kept, strict=True):
         indices = coder.tree(trees[layer.bits], range(count))

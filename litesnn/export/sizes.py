@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from litesnn.export.packed import Packed
 from litesnn.export.writer import File, file_of
-from litesnn.kept import kept_count, mask_bits
+from litesnn.kept import kept_count, position_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def measure_sizes(packed: Packed, file: File | None = None) -> Sizes:
     plan, file = packed.plan, file or file_of(packed)
     counts = [kept_count(layer.weights, packed.genotype["p"]) for layer in plan.layers]
     paper = sum(count * layer.bits for layer, count in zip(plan.layers, counts, strict=True))
-    masks = sum(mask_bits(layer.weights, count) for layer, count in zip(plan.layers, counts, strict=True))
+    masks = sum(position_bits(layer.weights, k, layer.mask_n) for layer, k in zip(plan.layers, counts, strict=True))
     return Sizes(
         paper=paper,
         bound=paper + masks,

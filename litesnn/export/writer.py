@@ -12,6 +12,8 @@ from litesnn.checks import InputError
 from litesnn.export.coder import Encoder, Tree
 from litesnn.export.file_layout import (
     DATASETS,
+    FREE,
+    GROUPED,
     INPUT_SKIPS,
     LARGEST_LAYER,
     MAGIC,
@@ -19,16 +21,14 @@ from litesnn.export.file_layout import (
     PRECISIONS,
     RATE_UNIT,
     RESIZES,
-    VERSION,
     Marks,
     Numbers,
     alive_ends,
     code_decimal,
     code_text,
-    kept_range,
-    least_bits,
     least_bytes,
 )
+from litesnn.export.masks import Masks
 from litesnn.export.packed import Packed
 from litesnn.export.plan import Plan
 from litesnn.export.trim import trim
@@ -69,20 +69,19 @@ def file_of(packed: Packed) -> File:
         raise InputError(f"model: expected a recipe of ordinary numbers, got {error}") from None
     parts["input statistics"] = _statistics(coder, packed)
     parts["spike rates"] = _rates(coder, packed)
-    for marks in alive:
-        removed = coder.integer(int((~marks).sum()))
-        coder.mask(marks.tobytes(), len(marks) - removed)
+    for there in alive:
+        removed = coder.integer(int((~there).sum()))
+        coder.mask(there.tobytes(), len(there) - removed)
     parts["channels"] = coder.bits_written
     ends = alive_ends(plan, alive)
     codes = [layer[outputs][:, inputs] for layer, (outputs, inputs) in zip(packed.codes, ends, strict=True)]
-    kept = [int(np.count_nonzero(layer)) for layer in codes]
-    for layer, values, count in zip(plan.layers, codes, kept, strict=True):
-        low, high = kept_range(layer, packed.genotype["p"], values.size)
-        if not low <= count <= high:
-            raise InputError(f"model: expected {low} to {high} kept weights in {layer.name}, got {count}")
-        coder.uniform(high - low + 1, count - low)
-    for values, count in zip(codes, kept, strict=True):
-        coder.mask((values != 0).tobytes(), count)
+    marks = [(layer != 0).tobytes() for layer in codes]
+    masks = Masks(plan, packed.genotype["p"], ends)
+    try:
+        kept = masks.code_counts(coder, marks)
+    except ValueError as error:
+        raise InputError(f"model: expected a pruned network, got {error}") from None
+    masks.code_marks(coder, marks)
     parts["positions"] = coder.bits_written
     trees = {bits: Tree(bits) for bits in range(1, 5)}
     for layer, values in zip(plan.layers, codes, strict=True):
@@ -91,20 +90,19 @@ def file_of(packed: Packed) -> File:
     _factors(coder, packed, codes, ends)
     parts["scales and steps"] = coder.bits_written
     numbers = Numbers()
-    for bias, marks, row in zip(packed.bias, alive, plan.rows, strict=True):
-        for value in bias[marks].tolist() if row.layers else ():
+    for bias, there, row in zip(packed.bias, alive, plan.rows, strict=True):
+        for value in bias[there].tolist() if row.layers else ():
             numbers.code(coder, value)
     parts["biases"] = coder.bits_written
-    left = [values.size for values in codes]
     stream = coder.finish()
-    needed = max(least_bytes(plan), -(-int(least_bits(plan, left, kept)) // 8) + 1)
-    content = MAGIC + bytes([VERSION]) + stream.ljust(needed, b"\0")
+    needed = max(least_bytes(plan), -(-int(masks.least_bits()) // 8) + 1)
+    content = MAGIC + bytes([GROUPED if packed.recipe.mask_n else FREE]) + stream.ljust(needed, b"\0")
     content += zlib.crc32(content).to_bytes(4, "little")
     return File(
         content=content,
         parts=_by_part(parts, len(content)),
         kept=tuple(kept),
-        left=tuple(left),
+        left=tuple(values.size for values in codes),
         channels=sum(int(marks.sum()) for marks in alive),
     )
 
@@ -127,6 +125,8 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
             coder.bits(1, OPS.index(op))
     coder.bits(1, INPUT_SKIPS.index(recipe.input_skip))
     coder.bits(1, PRECISIONS.index(recipe.precision))
+    if recipe.mask_n:
+        coder.integer(recipe.mask_n)
     for value in (genotype["p"], recipe.tau, recipe.v_threshold, recipe.val_fraction, recipe.test_fraction):
         code_decimal(coder, float(value))
     coder.integer(recipe.split_seed)

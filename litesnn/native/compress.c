@@ -66,6 +66,22 @@ static void mark(long count, const float *scores, long kept, unsigned char *mask
         }
 }
 
+/* The same in groups of consecutive scores, n of each: group j starts at the first score from j * n * count / kept on. */
+static void mark_groups(long count, const float *scores, long kept, long n, unsigned char *mask) {
+    memset(mask, 0, count);
+    for (long before = 0, start = 0; before < kept; before += n) {
+        long end = before + n < kept ? ((before + n) * count + kept - 1) / kept : count;
+        long few = before + n < kept ? n : kept - before;
+        for (; few > 0; few--) {
+            long best = -1;
+            for (long i = start; i < end; i++)
+                if (!mask[i] && (best < 0 || magnitude(scores[i]) > magnitude(scores[best]))) best = i;
+            mask[best] = 1;
+        }
+        start = end;
+    }
+}
+
 /* Standard deviation with the unbiased estimate of the variance; above 0. */
 static float deviation(long count, const float *values) {
     double mean = 0, square = 0;
@@ -96,8 +112,8 @@ static inline float level(float weight, float step, float half) {
 
 /* Eq. 8-11 of stacked layers, each [outputs][inputs][area] with a standard deviation and a mask of its own:
    out = sum_j share_j * Q_bj(weight) * mask, laid out [layers * outputs][area][inputs]. half_j is 2^(b_j - 1), factor_j
-   the step per standard deviation. mask NULL: nothing is pruned. */
-void compress_forward(long layers, long outputs, long inputs, long area, long kept, long candidates,
+   the step per standard deviation. mask NULL: nothing is pruned; n: of N:M masks, or 0. */
+void compress_forward(long layers, long outputs, long inputs, long area, long kept, long n, long candidates,
                       const float *weight, const float *scores, const float *shares, const float *half,
                       const float *factor, float *std, unsigned char *mask, float *out, long threads) {
     long row_size = inputs * area, size = outputs * row_size, rows = layers * outputs;
@@ -106,7 +122,10 @@ void compress_forward(long layers, long outputs, long inputs, long area, long ke
 #pragma omp for schedule(static)
         for (long layer = 0; layer < layers; layer++) {
             std[layer] = deviation(size, weight + layer * size);
-            if (mask) mark(size, scores + layer * size, kept, mask + layer * size);
+            if (mask && n)
+                mark_groups(size, scores + layer * size, kept, n, mask + layer * size);
+            else if (mask)
+                mark(size, scores + layer * size, kept, mask + layer * size);
         }
         float *mixed = malloc(row_size * sizeof *mixed);
 #pragma omp for schedule(static)

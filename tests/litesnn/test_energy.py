@@ -17,10 +17,10 @@ from litesnn.energy import (
     PICOJOULE_PER_MULTIPLIED_BITS,
     Energy,
     accumulator_bits,
+    bits_per_position,
     energy_by_layer,
     energy_with_bits,
     pj_per_bit,
-    position_bits,
 )
 from litesnn.export.plan import Plan, make_plan
 from litesnn.genotype import Genotype
@@ -146,10 +146,10 @@ def test_widths_agree_with_the_published_ones() -> None:
 @pytest.mark.parametrize(("p", "bits"), [(0, 0.0), (50, 2.0)])
 def test_positions(p: float, bits: float) -> None:
     layer = PLAN.layers[1]
-    assert position_bits(layer, p) == pytest.approx(bits)
+    assert bits_per_position(layer, p) == pytest.approx(bits)
     # 95 % of 72 pruned: 4 kept, each with log2(18) and the others' share
     share = 4 / 72
-    assert position_bits(layer, 95) == pytest.approx(-math.log2(share) - 17 * math.log2(1 - share))
+    assert bits_per_position(layer, 95) == pytest.approx(-math.log2(share) - 17 * math.log2(1 - share))
 
 
 def test_accumulators_hold_the_largest_sum() -> None:

@@ -34,9 +34,13 @@ def test_by_hand() -> None:
     assert estimated_file_bits(genotype, RECIPE) == pytest.approx(bits, abs=1)
 
 
-@pytest.mark.parametrize(("bits", "p"), [((1, 2, 4), 0), ((4, 4, 4), 50), ((1, 1, 1), 80)])
-def test_a_little_above_the_file_of_a_network_that_uses_all_its_channels(bits: tuple[int, ...], p: float) -> None:
-    recipe = Recipe.preset("digits")
+@pytest.mark.parametrize(
+    ("bits", "p", "mask_n"), [((1, 2, 4), 0, 0), ((4, 4, 4), 50, 0), ((1, 1, 1), 80, 0), ((2, 1, 4), 80, 1)]
+)
+def test_a_little_above_the_file_of_a_network_that_uses_all_its_channels(
+    bits: tuple[int, ...], p: float, mask_n: int
+) -> None:
+    recipe = Recipe.preset("digits", mask_n=mask_n)
     genotype = Genotype(nodes=CELL, bits=bits, timesteps=2, p=p)
     torch.manual_seed(0)
     network = Network(recipe, recipe.retrain_channels, recipe.classes, p, genotype)
@@ -70,13 +74,15 @@ def one_hot(genotype: Genotype, recipe: Recipe) -> Shares:
 
 
 @pytest.mark.parametrize("p", [0, 50, 90])
-def test_what_lambda1_presses_is_the_file_less_what_no_choice_changes(p: float) -> None:
+@pytest.mark.parametrize("mask_n", [0, 2])
+def test_what_lambda1_presses_is_the_file_less_what_no_choice_changes(p: float, mask_n: int) -> None:
     genotype = Genotype(nodes=CELL, bits=(1, 4), timesteps=2, p=p)
+    recipe = replace(RECIPE, mask_n=mask_n)
     rates = torch.rand(5, 2)
-    cost = CostModel(RECIPE, 4, 10, p)(one_hot(genotype, RECIPE), rates)
+    cost = CostModel(recipe, 4, 10, p)(one_hot(genotype, recipe), rates)
     constant = BIAS_BITS * (4 + 4 + 8) + RATE_BITS * 5 * 2 + HEADER_BITS
-    assert cost.pressed_bits.item() == pytest.approx(estimated_file_bits(genotype, RECIPE) - constant, rel=0.01)
-    paper = CostModel(replace(RECIPE, size="eq18"), 4, 10, p)(one_hot(genotype, RECIPE), rates)
+    assert cost.pressed_bits.item() == pytest.approx(estimated_file_bits(genotype, recipe) - constant, rel=0.01)
+    paper = CostModel(replace(recipe, size="eq18"), 4, 10, p)(one_hot(genotype, recipe), rates)
     assert paper.pressed_bits == paper.model_size_bits == cost.model_size_bits < cost.pressed_bits
 
 

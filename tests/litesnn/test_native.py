@@ -63,12 +63,16 @@ def test_lif_of_a_surrogate_whose_cosh_is_beyond_single_precision(monkeypatch: p
 
 
 @built
-@pytest.mark.parametrize("p", [0.0, 35.0, 80.0, 99.9])
+@pytest.mark.parametrize(
+    ("p", "n"), [(0.0, 0), (35.0, 0), (80.0, 0), (99.9, 0), (0.0, 1), (80.0, 1), (33.3, 3), (99.9, 2)]
+)
 @pytest.mark.parametrize(("shape", "kernel"), [((1, 1, 1), 1), ((2, 3, 5), 3), ((8, 24, 48), 3), ((1, 12, 100), 1)])
-def test_compressed_weight(monkeypatch: pytest.MonkeyPatch, p: float, shape: tuple[int, int, int], kernel: int) -> None:
+def test_compressed_weight(
+    monkeypatch: pytest.MonkeyPatch, p: float, n: int, shape: tuple[int, int, int], kernel: int
+) -> None:
     torch.manual_seed(0)
     layers, inputs, outputs = shape
-    conv = CompConv(layers, inputs, outputs, kernel, 1, (1, 2, 3, 4), p)
+    conv = CompConv(layers, inputs, outputs, kernel, 1, (1, 2, 3, 4), p, mask_n=n)
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4], requires_grad=True)
     leaves = [conv.weight, shares] + ([conv.scores] if p else [])
     compare(monkeypatch, lambda: conv.compressed_weight(shares), leaves)
@@ -76,12 +80,13 @@ def test_compressed_weight(monkeypatch: pytest.MonkeyPatch, p: float, shape: tup
 
 @built
 @pytest.mark.parametrize("p", [10.0, 50.0, 90.0])
-def test_equal_scores_are_kept_in_order(p: float) -> None:
-    conv = CompConv(3, 4, 5, 3, 1, (2,), p)
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_equal_scores_are_kept_in_order(p: float, n: int) -> None:
+    conv = CompConv(3, 4, 5, 3, 1, (2,), p, mask_n=n)
     with torch.no_grad():
         conv.scores.copy_(torch.randint(-2, 3, conv.scores.shape).float())
     kept = conv.compressed_weight(None) != 0
-    assert torch.equal(kept, prune_mask(conv.scores, p, start_dim=1).flatten(0, 1).bool())
+    assert torch.equal(kept, prune_mask(conv.scores, p, start_dim=1, n=n).flatten(0, 1).bool())
 
 
 def test_other_precisions_take_the_plain_path() -> None:

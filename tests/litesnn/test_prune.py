@@ -1,5 +1,6 @@
 """Pruning masks against sorting, and the kept count against decimal arithmetic."""
 
+import math
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_groups, position_bits
 from litesnn.prune import prune_mask
 
 
@@ -71,6 +72,56 @@ def test_stacked_layers_are_pruned_each_alone(layers: list[list[int]], p: float)
     assert mask.shape == scores.shape and mask.dtype == scores.dtype
     for layer, got in zip(layers, mask.flatten(1).tolist(), strict=True):
         assert got == expected_mask([float(s) for s in layer], p)
+
+
+def expected_groups(weights: int, p: float, n: int) -> list[tuple[int, int, int]]:
+    """Each weight i of a layer belongs to group floor(i * kept / (weights * n)), in exact arithmetic."""
+    kept = expected_count(weights, p)
+    groups: dict[int, list[int]] = {}
+    for i in range(weights):
+        groups.setdefault(i * kept // (weights * n), []).append(i)
+    members = list(groups.values())
+    return [(g[0], g[-1] + 1, min(n, kept - j * n)) for j, g in enumerate(members)]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    weights=st.integers(1, 60),
+    p=st.sampled_from([0, 10, 33.3, 50, 66.7, 75, 80, 90, 97]),
+    n=st.integers(1, 5),
+)
+def test_groups_of_nm_masks(weights: int, p: float, n: int) -> None:
+    kept = kept_count(weights, p)
+    groups = list(mask_groups(weights, kept, n))
+    assert groups == expected_groups(weights, p, n)
+    assert sum(few for _, _, few in groups) == kept and all(few <= end - start for start, end, few in groups)
+    sizes = [end - start for start, end, _ in groups][:-1]
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+
+
+def test_four_of_five_pruned_is_one_of_every_five() -> None:
+    assert list(mask_groups(20, 4, 1)) == [(0, 5, 1), (5, 10, 1), (10, 15, 1), (15, 20, 1)]
+    assert position_bits(1000, 200, 1) == pytest.approx(200 * math.log2(5))
+    assert position_bits(1000, 500, 2) == pytest.approx(250 * math.log2(6))  # 2:4
+    assert position_bits(1000, 200) == pytest.approx(math.log2(math.comb(1000, 200)))
+    assert position_bits(1000, 0, 1) == 0
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    layers=st.lists(st.lists(st.integers(-3, 3), min_size=23, max_size=23), min_size=1, max_size=3),
+    p=st.sampled_from([0, 20, 50, 80, 90, 99]),
+    n=st.integers(1, 4),
+)
+def test_nm_mask_equals_sorting_each_group(layers: list[list[int]], p: float, n: int) -> None:
+    scores = torch.tensor(layers, dtype=torch.float32)
+    mask = prune_mask(scores, p, start_dim=1, n=n)
+    for layer, got in zip(layers, mask.tolist(), strict=True):
+        expected = [0] * len(layer)
+        for start, end, few in expected_groups(len(layer), p, n):
+            for i in sorted(range(start, end), key=lambda i: (-abs(layer[i]), i))[:few]:
+                expected[i] = 1
+        assert got == expected
 
 
 @pytest.mark.parametrize("p", [0, 50, 99.9])

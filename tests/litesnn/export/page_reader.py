@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zlib
@@ -94,9 +95,9 @@ def header_rows() -> list[tuple[list[str], str, list[str]]]:
     ]
 
 
-def read_header(stream: Stream) -> dict[str, Any]:
+def read_header(stream: Stream, version: int) -> dict[str, Any]:
     """Every field of the table as a list, one entry for each time."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"version": [version]}
     for names, times, codings in header_rows():
         for name in names:
             found[name] = []
@@ -136,11 +137,24 @@ def shapes(head: dict[str, Any]) -> tuple[list[tuple[int, tuple[int, ...], list[
     return layers, rows
 
 
+def groups(weights: int, kept: int, n: int) -> list[tuple[int, int, int]]:
+    """Where each group starts and ends, and how many it keeps."""
+    if n == 0 or kept == 0:
+        return [(0, weights, kept)]
+    number = math.ceil(kept / n)
+    starts = [math.ceil(Fraction(j * n * weights, kept)) for j in range(number)] + [weights]
+    return [(starts[j], starts[j + 1], min(n, kept - j * n)) for j in range(number)]
+
+
 def read_file(content: bytes) -> dict[str, Any]:
     """Header, codes, steps, scales and biases; what is not in the file is 0."""
-    assert content[:5] == b"LSNN\2" and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], "little")
+    assert (
+        content[:4] == b"LSNN"
+        and content[4] in (2, 3)
+        and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], "little")
+    )
     stream = Stream(content[5:-4])
-    head = read_header(stream)
+    head = read_header(stream, content[4])
     size = [head["channels_in"][0], head["height"][0], head["width"][0]]
     for name in ("mean", "std"):
         axes = [full if stream.bits(1) else 1 for full in size]
@@ -156,13 +170,21 @@ def read_file(content: bytes) -> dict[str, Any]:
     inputs = [
         np.concatenate([there[r] for r in reads]) if reads else np.ones(shape[1], bool) for _, reads, shape, _ in layers
     ]
-    masks, counts = [], []
+    counts: list[list[tuple[int, int]]] = []
+    count_trees: dict[int, Any] = {}
     for (_, _, shape, _), o, i in zip(layers, outputs, inputs, strict=True):
-        weights, left = int(np.prod(shape)), int(o.sum() * i.sum()) * shape[2] ** 2
-        kept = int((1 - Fraction(repr(head["p"][0])) / 100) * weights + Fraction(1, 2))
-        low, high = max(0, kept - (weights - left)), min(kept, left)
-        counts.append((left, low + stream.uniform(high - low + 1)))
-    masks = [np.array(stream.mask(left, kept), bool) for left, kept in counts]
+        present = np.repeat((o[:, None] & i).ravel(), shape[2] ** 2)
+        kept = int((1 - Fraction(repr(head["p"][0])) / 100) * len(present) + Fraction(1, 2))
+        counts.append([])
+        for start, end, few in groups(len(present), kept, (head["mask_n"] or [0])[0]):
+            left = int(present[start:end].sum())
+            low, high = max(0, few - (end - start - left)), min(few, left)
+            if not head["mask_n"]:
+                low += stream.uniform(high - low + 1)
+            elif low < high:
+                low += stream.tree(count_trees.setdefault(high - low, {}), len(f"{high - low:b}"))
+            counts[-1].append((left, low))
+    masks = [np.array([bit for left, few in layer for bit in stream.mask(left, few)], bool) for layer in counts]
     trees: dict[int, Any] = {}
     codes: list[Any] = []
     for (_, _, shape, bits), mask, o, i in zip(layers, masks, outputs, inputs, strict=True):

@@ -23,7 +23,7 @@ from litesnn.export.plan import make_plan
 from litesnn.export.runtime import Runtime
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_groups
 from tests.litesnn.export.old_file import inputs, old_network
 
 MUTANTS = 2000
@@ -40,7 +40,8 @@ def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **change
     codes = []
     for layer in plan.layers:
         flat = np.zeros(layer.weights, np.int8)
-        kept = draw.choice(layer.weights, kept_count(layer.weights, p), replace=False)
+        groups = mask_groups(layer.weights, kept_count(layer.weights, p), layer.mask_n)
+        kept = np.concatenate([start + draw.choice(end - start, few, replace=False) for start, end, few in groups])
         flat[kept] = 2 * draw.integers(0, 1 << layer.bits, len(kept)) - ((1 << layer.bits) - 1)
         codes.append(flat.reshape(layer.shape))
     ones = np.ones((recipe.input_shape[0], 1, 1), np.float32)
@@ -83,6 +84,11 @@ def same(one: Packed, other: Packed) -> bool:
         {"dataset": "speech_commands", "precision": "bf16", "input_skip": "conv1x1", "widths": (2, 2)},
         {"tau": 1.0, "input_shape": (1, 1, 1)},
         {"dataset": "folder:things"},
+        {"mask_n": 1},
+        {"mask_n": 2, "p": 50, "bits": (1, 1)},
+        {"mask_n": 3, "p": 97.3},
+        {"mask_n": 16, "p": 10},
+        {"mask_n": 1, "p": 99.95},
     ],
     ids=str,
 )
@@ -91,7 +97,7 @@ def test_there_and_back(network: dict[str, Any], tmp_path: Path) -> None:
     content = packed.to_bytes()
     again = read(content, tmp_path / "m")
     assert same(again, trim(packed)[0]) and again.to_bytes() == content
-    for name in ("dataset", "input_shape", "widths", "tau", "v_threshold", "precision", "val_fraction", "split_seed"):
+    for name in ("dataset", "input_shape", "widths", "tau", "precision", "val_fraction", "split_seed", "mask_n"):
         assert getattr(again.recipe, name) == getattr(packed.recipe, name), name
     x = np.random.default_rng(1).normal(size=packed.recipe.input_shape).astype(np.float32)
     before, after = Runtime(packed)(x), Runtime(again)(x)
@@ -125,6 +131,7 @@ def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> Non
         "tau": 0.25,
         "v_threshold": 0.75,
         "precision": "bf16",
+        "mask_n": 2,
     }
     assert names == set(changes), "decide whether the packed file has to hold it"
     changes |= {"test_fraction": 0.3, "logit_scale": 4.0, "resize": "none"}
@@ -253,7 +260,7 @@ def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pyte
 
 def test_frames_of_others(tmp_path: Path) -> None:
     whole = old_network().to_bytes()
-    assert "format 2 expected, not 3" in refused(sealed(whole[:4] + b"\3" + whole[5:]), tmp_path / "m")
+    assert "format 2 or 3 expected, not 4" in refused(sealed(whole[:4] + b"\4" + whole[5:]), tmp_path / "m")
     assert "checksum" in refused(whole[:-1], tmp_path / "m")
     for content in (b"", b"LSNN", json.dumps({"a": 1}).encode(), bytes(100)):
         refused(content, tmp_path / "m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +16,18 @@ from litesnn.export.convert import conv_layers, pack, unpack
 from litesnn.export.latent import trainable
 from litesnn.export.packed import Packed
 from litesnn.export.plan import make_plan
+from litesnn.export.reader import parse
 from litesnn.export.trim import trim
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count
+from litesnn.kept import kept_count, mask_groups
 from litesnn.model import Model
 from litesnn.network import Network
 from tests.litesnn.export.conftest import CPU, GENOTYPE, Trained
 
 
-def random_model(p: float, bits: tuple[int, ...], seed: int = 0) -> Model:
+def random_model(p: float, bits: tuple[int, ...], seed: int = 0, **changes: Any) -> Model:
     """A network as it is before training, but for the batch norms, which have statistics and signs of their own."""
-    recipe = Recipe.preset("digits", retrain_channels=8, bit_widths=(1, 2, 3, 4))
+    recipe = Recipe.preset("digits", retrain_channels=8, bit_widths=(1, 2, 3, 4), **changes)
     genotype = dataclasses.replace(GENOTYPE, p=p, bits=bits)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -44,14 +46,29 @@ def random_model(p: float, bits: tuple[int, ...], seed: int = 0) -> Model:
 
 
 @pytest.mark.parametrize(("p", "bits"), [(0, (1, 2, 3)), (0, (4, 4, 4)), (50, (2, 4, 1)), (95, (4, 1, 3))])
-def test_weights_are_those_of_the_file(p: float, bits: tuple[int, ...]) -> None:
-    packed = pack(random_model(p, bits))
+@pytest.mark.parametrize("mask_n", [0, 1])
+def test_weights_are_those_of_the_file(p: float, bits: tuple[int, ...], mask_n: int) -> None:
+    packed = pack(random_model(p, bits, mask_n=mask_n))
     found = pack(trainable(packed, CPU))
     for one, other in zip(found.codes, packed.codes, strict=True):
         assert np.array_equal(one, other)
     np.testing.assert_array_max_ulp(found.steps, packed.steps, 2)
     for one, other in zip((*found.scale, *found.bias), (*packed.scale, *packed.bias), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_nm_masks_are_there_and_come_back_from_a_trimmed_file() -> None:
+    whole = pack(random_model(80, (2, 1, 1), mask_n=2))
+    for layer, codes in zip(whole.plan.layers, whole.codes, strict=True):
+        groups = mask_groups(layer.weights, kept_count(layer.weights, 80), 2)
+        assert all(np.count_nonzero(codes.ravel()[start:end]) == few for start, end, few in groups)
+    silent = tuple(np.where(np.arange(len(bias)) % 3 == 0, -100.0, bias) for bias in whole.bias)
+    packed = trim(dataclasses.replace(whole, bias=silent))[0]
+    assert sum(packed.kept) < sum(whole.kept)
+    again = parse(packed.to_bytes())
+    found = trim(pack(trainable(again, CPU)))[0]
+    for one, middle, other in zip(packed.codes, again.codes, found.codes, strict=True):
+        assert np.array_equal(one, middle) and np.array_equal(one, other)
 
 
 def test_the_same_codes_and_logits_again(trained: Trained) -> None:

@@ -20,6 +20,8 @@ from tests.litesnn.export.test_format2 import drawn
         {"p": 0, "bits": (2, 3), "dataset": "folder:own"},
         {"p": 99.5, "widths": (2, 4), "tau": 0.1 + 0.2},
         {"input_skip": "conv1x1", "precision": "bf16", "nodes": 1},
+        {"p": 80, "mask_n": 1},
+        {"p": 97.3, "mask_n": 3, "widths": (2, 4)},
     ],
     ids=str,
 )
