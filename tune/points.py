@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from litesnn.checks import InputError, check_integer, fail, user_path
 from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
@@ -22,8 +23,9 @@ ABLATION = {
 NAMED_POINTS = {**PAPER_POINTS, **ABLATION}
 POINT_NAMES = (*NAMED_POINTS, "ablation")  # the last one stands for all three
 
-# (λ1, λ2) from no pressure to strong pressure, times pruning rates. For the paper's recipes the levels are the paper's
-# own and one stronger; for the small ones the cost terms start at about 0, 1 and 10 % of the cross entropy.
+# (λ1, λ2) from no pressure to strong pressure, times pruning rates where size is the paper's, times widths where it is the
+# file, in which narrow networks are better than pruned ones (docs/results.md). For the paper's recipes the levels are the
+# paper's own and one stronger; for the small ones the cost terms start at about 0, 1 and 10 % of the cross entropy.
 _LEVELS: dict[str, tuple[tuple[float, float], ...]] = {
     "digits": ((0, 0), (1e-6, 1e-9), (1e-5, 1e-8)),
     "cifar10": ((0, 0), (5e-10, 5e-14), (1e-9, 1e-13), (5e-9, 5e-13)),
@@ -38,6 +40,11 @@ _PRUNING = {
     "gsc-small": (50, 70, 80, 90),
 }
 _USUAL_PRUNING = (50, 80, 90)
+_WIDTHS = {  # shares of the recipe's own C
+    "digits": (Fraction(1, 3), Fraction(2, 3), Fraction(1), Fraction(4, 3)),
+    "cifar10-small": (Fraction(1, 2), Fraction(1), Fraction(2)),
+    "gsc-small": (Fraction(1, 2), Fraction(1), Fraction(3, 2)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +92,24 @@ def fitted(points: Sequence[SearchPoint], recipe: Recipe) -> list[SearchPoint]:
     return list(dict.fromkeys(replace(p, channels=0) if p.channels == own else p for p in points))
 
 
-def default_points(preset: str) -> list[SearchPoint]:
-    """A set that covers (λ1, λ2, p) for a preset: every level of pressure at every pruning rate."""
-    return [
-        SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p)
-        for p in _PRUNING.get(preset, _USUAL_PRUNING)
+def default_points(preset: str, recipe: Recipe | None = None) -> list[SearchPoint]:
+    """A set for a preset: every level of pressure at every pruning rate or, where size is the file, at every width.
+
+    Args:
+        preset: its name.
+        recipe: the recipe that was made of it, whose C the widths are shares of; None: the preset itself.
+    """
+    recipe = recipe or Recipe.preset(preset)
+    shares = _WIDTHS.get(preset, ()) if recipe.size == "file" else ()
+    widths = [max(1, round(share * recipe.retrain_channels / recipe.nodes)) for share in shares]
+    rates = (0,) if widths else _PRUNING.get(preset, _USUAL_PRUNING)
+    points = [
+        SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=width * recipe.nodes)
+        for p in rates
+        for width in widths or (0,)
         for lambda1, lambda2 in _LEVELS[preset]
     ]
+    return fitted(points, recipe)
 
 
 def parse_points(text: str) -> list[SearchPoint]:

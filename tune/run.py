@@ -124,7 +124,7 @@ class Design:
             if settings.optuna_storage:
                 check_storage(settings.optuna_storage)
         elif not settings.search:
-            self.given = default_points(preset)
+            self.given = default_points(preset, recipe)
 
         self.ranged = self.given is None and not (settings.grid and "=" in settings.grid)
 

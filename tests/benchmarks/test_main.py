@@ -26,7 +26,9 @@ def test_lists_every_benchmark_with_its_first_line(capsys: pytest.CaptureFixture
 def test_the_comparisons_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     found = command.modules()
     comparisons = {name for name, module in found.items() if module == f"benchmarks.comparisons.{name}"}
-    assert comparisons == set("ablation additions compconv distributions energy recipe sequential structure".split())
+    assert comparisons == set(
+        "ablation additions compconv distributions energy masks recipe sequential structure".split()
+    )
     assert all(hasattr(import_module(module), "main") for module in found.values())
     with pytest.raises(SystemExit) as ended:
         command.main(["structure", "mnist"])

@@ -26,11 +26,25 @@ SPACE = Space(lambda1=(1e-8, 1e-5), lambda2=(1e-11, 1e-8), p=(0, 95))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_default_points_differ_and_cover_all_three(preset: str) -> None:
+def test_default_points_differ_and_cover_what_the_size_depends_on(preset: str) -> None:
     points = default_points(preset)
     assert len(set(points)) == len(points) >= 9
-    for name in ("lambda1", "lambda2", "p"):
+    by_width = Recipe.preset(preset).size == "file"
+    for name in ("lambda1", "lambda2", "channels" if by_width else "p"):
         assert len({getattr(point, name) for point in points}) >= 3
+    assert {getattr(point, "p" if by_width else "channels") for point in points} == {0}
+
+
+def test_default_widths_follow_the_recipe() -> None:
+    def widths(**changes: int) -> list[int]:
+        recipe = Recipe.preset("digits", **changes)
+        return sorted({recipe.at(point).retrain_channels for point in default_points("digits", recipe)})
+
+    assert widths() == [8, 16, 24, 32]
+    assert widths(retrain_channels=12) == [4, 8, 12, 16]
+    assert widths(retrain_channels=12, nodes=4) == [4, 8, 12, 16]
+    assert {point.p for point in default_points("digits", Recipe.preset("digits", size="eq18"))} == {0, 50, 80, 95}
+    assert widths(retrain_channels=4, nodes=4) == [4]  # nothing narrower, and 5.3 is no multiple
 
 
 def test_digits_has_at_least_twelve_points() -> None:
