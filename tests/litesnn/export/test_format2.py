@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 import zlib
 from dataclasses import fields, replace
@@ -169,11 +170,14 @@ def test_every_mutant_is_refused_or_the_same(tmp_path: Path) -> None:
             refused(mutant, tmp_path / "m")
 
 
-def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(tmp_path: Path) -> None:
-    whole, draw = old_network().to_bytes(), np.random.default_rng(1)
+@pytest.mark.parametrize(("mask_n", "count"), [(0, MUTANTS // 2), (1, MUTANTS // 5)])
+def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(mask_n: int, count: int, tmp_path: Path) -> None:
+    packed = drawn(mask_n=mask_n) if mask_n else old_network()
+    whole, draw = packed.to_bytes(), np.random.default_rng(1)
+    assert whole[4] == 2 + (mask_n > 0)
     read(whole, tmp_path / "m")
     accepted = 0
-    for number, mutant in enumerate(mutants(whole, draw, MUTANTS // 2)):
+    for number, mutant in enumerate(mutants(whole, draw, count)):
         (tmp_path / "m").write_bytes(sealed(mutant))
         if number % 10 == 0:  # watching memory takes most of this test's time
             tracemalloc.start()
@@ -220,7 +224,8 @@ def refused(content: bytes, path: Path) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(content=st.binary(max_size=300))
 def test_anything_behind_a_right_frame(content: bytes, tmp_path: Path) -> None:
-    refused(sealed(b"LSNN\2" + content + bytes(4)), tmp_path / "m")
+    for version in (b"\2", b"\3"):
+        refused(sealed(b"LSNN" + version + content + bytes(4)), tmp_path / "m")
 
 
 HUGE: dict[str, dict[str, Any]] = {
@@ -233,6 +238,28 @@ HUGE: dict[str, dict[str, Any]] = {
     "timesteps": {"timesteps": 10**15},
     "wide": {"retrain_channels": 1000, "search_channels": 1000},
 }
+
+
+def test_nm_masks_cost_what_their_groups_say(tmp_path: Path) -> None:
+    free, grouped = (measure_sizes(drawn(mask_n=n, retrain_channels=24)) for n in (0, 1))
+    assert grouped.paper == free.paper
+    assert grouped.parts["positions"] == pytest.approx(math.log2(5) * grouped.kept, rel=0.02)
+    assert free.parts["positions"] == pytest.approx(3.61 * free.kept, rel=0.02)  # H(0.2) / 0.2
+    # a network with removed channels, whose groups are not whole any more
+    packed = drawn(mask_n=2, p=50, retrain_channels=24)
+    packed = replace(packed, bias=tuple(np.where(np.arange(len(b)) % 2, b, -100.0) for b in packed.bias))
+    trimmed = trim(packed)[0]
+    assert sum(trimmed.kept) < 0.7 * sum(packed.kept)
+    assert same(read(packed.to_bytes(), tmp_path / "m"), trimmed)
+
+
+def test_a_mask_in_another_pattern_is_refused() -> None:
+    packed = drawn()
+    recipe = replace(packed.recipe, mask_n=1)
+    with pytest.raises(
+        InputError, match=r"^model: expected a pruned network, got another number of weights in stem than "
+    ):
+        replace(packed, recipe=recipe).to_bytes()
 
 
 @pytest.mark.parametrize("name", HUGE)
