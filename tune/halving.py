@@ -43,6 +43,7 @@ class Halving:
         floor: entries below this share of the way from chance to the rung's best accuracy are useless.
         least_loss: share of the front's hypervolume that must be lost without an entry for it to go on.
         full_rung: entries from which on a rung is full.
+        quorum: entries, with the one that is judged, below which nobody is stopped.
 
     Raises:
         InputError: a value is outside its range.
@@ -58,6 +59,7 @@ class Halving:
     floor: float = 0.25
     least_loss: float = 0.003
     full_rung: int = 20
+    quorum: int = 4
 
     def __post_init__(self) -> None:
         check_integer("search_epochs", self.search_epochs, minimum=1)
@@ -70,6 +72,7 @@ class Halving:
         check_number("floor", self.floor, minimum=0, below=1)
         check_number("least_loss", self.least_loss, above=0, below=1)
         check_integer("full_rung", self.full_rung, minimum=1)
+        check_integer("quorum", self.quorum, minimum=1)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -121,17 +124,18 @@ class Rungs:
     def judge(self, rung: Rung, trial: str) -> Verdict:
         """Judges a trial by its entry on a rung; without one, its figures were not finite and it ends there.
 
-        Other seeds of the same point are left out: they are meant to be alike, and would dominate each other.
+        Other seeds of the same point are left out: they are meant to be alike, and would dominate each other. In the search
+        so are its other widths, of which the search knows nothing.
         """
-        point = _point(trial)
-        rivals = {name: e for name, e in self.entries[rung].items() if name == trial or _point(name) != point}
+        point = _point(trial, rung[0])
+        rivals = {name: e for name, e in self.entries[rung].items() if name == trial or _point(name, rung[0]) != point}
         return judge(rivals, trial, self.settings)
 
 
 def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdict:
     """Says whether a trial goes on from a rung.
 
-    The most accurate entry does. Another one does if it is not below the floor, no entry dominates it, the front would
+    On a rung with fewer entries than ``quorum`` everyone does. On others the most accurate entry does. Another one does if it is not below the floor, no entry dominates it, the front would
     lose ``least_loss`` of its hypervolume without it, and, on a full rung, it is among the best by (non-dominated rank,
     loss). The floor is asked with the credit for noise, the rest with that for noise and catching up.
 
@@ -143,6 +147,8 @@ def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdic
     count = len(entries)
     if trial not in entries:
         return Verdict(goes_on=False, rank=count + 1, of=count + 1)
+    if count < settings.quorum:
+        return Verdict(goes_on=True, rank=1, of=count)
     values = np.array([entries[trial], *(entry for other, entry in entries.items() if other != trial)])  # [N, 3]
     accuracy, best = values[:, 0], values[:, 0].max()
     if accuracy[0] == best and not _dominated(values):
@@ -196,9 +202,10 @@ def ranking(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return depth, loss / volume if volume > 0 else loss
 
 
-def _point(trial: str) -> str:
-    """The part of a trial's name that all seeds of its point share, see ``tune.points.Trial``."""
-    return trial.rpartition("-seed_")[0] or trial
+def _point(trial: str, phase: str) -> str:
+    """The part of a trial's name that says what it does in a phase, whatever the seed; see ``tune.points.Trial``."""
+    point = trial.rpartition("-seed_")[0] or trial
+    return point.partition("-c_")[0] if phase == "search" else point
 
 
 def _dominated(values: np.ndarray) -> bool:

@@ -7,7 +7,7 @@ import gc
 import platform
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
 from tune.patience import Patience
 from tune.places import Place, local_copy, local_draft, place, read_bytes, read_text, remove, write_text
+from tune.points import Trial
 from tune.shared_data import Arrays, from_arrays
 from tune.store import DIVERGED, FINISHED, TrialFolder
 from tune.trial_log import TrialLog
@@ -69,9 +70,9 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         log.started(
             folder.read_metrics(), f"{platform.node()}, {_name(device)}, CPU threads: {torch.get_num_threads()}"
         )
-    recipe = Recipe.from_dict(config["recipe"]).at(point)
+    recipe, searches = Recipe.from_dict(config["recipe"]), folder.path.parent.parent / "searches"
     try:
-        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, log.say)
+        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, log.say, searches)
     except SystemExit:  # how Ray ends what waits in a report
         log.broken_off()
         raise
@@ -128,8 +129,13 @@ def search_and_retrain(
     report: Report,
     say: Say = lambda text: None,
     warn: Say = lambda text: None,
+    searches: Place | None = None,
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
+
+    A search knows nothing of the width of the network that is retrained, so points that differ in C alone need one: the first to
+    finish it leaves it in ``searches``, and a later one takes it from there, reports no epoch of it and goes on to its retraining.
+    In the search, costs are those of the recipe's own C, so that all trials can be compared there.
 
     A point that diverges is an outcome: it is written down with its reason and nothing is raised. An attempt that continues
     an earlier one first reports the last epoch again: the kill may have come before anybody acted on that report.
@@ -144,6 +150,7 @@ def search_and_retrain(
         report: called after every epoch, when its checkpoint and metrics are in the folder; need not return.
         say: told what was out of the ordinary, before the epoch is reported that it has to do with.
         warn: told at once what may pass, such as a storage that does not answer.
+        searches: the experiment's folder of finished searches; None: there is none.
 
     Raises:
         InputError: a file of another recipe, or a storage that stays unusable.
@@ -154,11 +161,14 @@ def search_and_retrain(
         folder.remove_checkpoints()  # Ray repeats a trial whose process died between its result and its end
         return
     patient(folder.clear_result)
-    patient(lambda: folder.write_start({**point.to_dict(), "seed": seed}, recipe.to_dict()))
+    wide = recipe.at(point)
+    patient(lambda: folder.write_start({**point.to_dict(), "seed": seed}, wide.to_dict()))
     attempt = _Attempt(folder, patient(folder.claim), report, say, patient)
+    searched = replace(point, channels=0)
+    shared = None if searches is None else searches / f"{Trial(point=searched, seed=seed).name}.json"
     try:
-        genotype = _search(point, recipe, seed, attempt, data["search"], device)
-        trained = _retrain(genotype, recipe, seed, attempt, data["retrain"], device)
+        genotype = _search(searched, recipe, seed, attempt, data["search"], device, shared)
+        trained = _retrain(genotype, wide, seed, attempt, data["retrain"], device)
     except DivergedError as error:
         reason = str(error)
         patient(lambda: folder.write_result(DIVERGED, reason=reason))
@@ -230,19 +240,33 @@ class _Attempt:
 
 
 def _search(
-    point: SearchPoint, recipe: Recipe, seed: int, attempt: _Attempt, arrays: Arrays, device: torch.device
+    point: SearchPoint,
+    recipe: Recipe,
+    seed: int,
+    attempt: _Attempt,
+    arrays: Arrays,
+    device: torch.device,
+    shared: Place | None,
 ) -> Genotype:
-    folder = attempt.folder
+    folder, patient = attempt.folder, attempt.patient
     text = read_text(folder.genotype)
     if text is not None:
         records = folder.read_metrics()
         if records and records[-1]["phase"] == Search.phase:
             attempt.report(EpochRecord(**records[-1]))
         return Genotype.from_json(text)
+    found = None if shared is None else read_text(shared)
+    if found is not None:
+        patient(lambda: folder.write_metrics([]))
+        patient(lambda: write_text(folder.genotype, found))
+        return Genotype.from_json(found)
     run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
     attempt.complete(run, [])
     genotype = run.genotype()
-    attempt.patient(lambda: write_text(folder.genotype, genotype.to_json() + "\n"))
+    text = genotype.to_json() + "\n"
+    patient(lambda: write_text(folder.genotype, text))
+    if shared is not None:
+        patient(lambda: write_text(shared, text))
     return genotype
 
 

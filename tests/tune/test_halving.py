@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from litesnn.checks import InputError
 from tune.halving import Entry, Halving, Rungs, Verdict, judge, normalised, ranking
 
-RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0)
-PLAIN = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, noise_margin=0, catch_up=0)
+RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1)
+PLAIN = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, noise_margin=0, catch_up=0)
 
 # A rung by hand; Bit-SynOps are 10 times the size, so that two dimensions can be drawn. Chance 10, best 98, floor
 # 10 + (98 - 10) / 4 = 32. On the axes the error is (98 - accuracy) / 66 and the cost a quarter per doubling from 10.
@@ -287,7 +287,7 @@ def test_the_scale_of_accuracy_does_not_matter(rows: list[Entry], newcomer: Entr
     """Given in another unit, with the two settings that are accuracies in that unit too."""
     rung = as_rung(rows, newcomer)
     scaled = {name: (a * unit, s, o) for name, (a, s, o) in rung.items()}
-    rule = Halving(search_epochs=8, retrain_epochs=15, chance=10 * unit, noise_margin=1.0 * unit)
+    rule = Halving(search_epochs=8, retrain_epochs=15, chance=10 * unit, noise_margin=1.0 * unit, quorum=1)
     assert judge(rung, "new", RULE) == judge(scaled, "new", rule)
 
 
@@ -319,8 +319,24 @@ def test_useless_networks_do_not_survive_as_extremes(rows: list[Entry], newcomer
 
 
 def test_the_floor_is_asked_with_the_noise_margin() -> None:
-    settings = Halving(search_epochs=8, retrain_epochs=15, chance=10, floor=0.25, noise_margin=1.0)
+    settings = Halving(search_epochs=8, retrain_epochs=15, chance=10, floor=0.25, noise_margin=1.0, quorum=1)
     floor = 10 + 0.25 * (90 - 10)  # of the best entry's 90 %
     for below, goes_on in ((0.5, True), (1.5, False)):
         entries = {"best": (90.0, 1e6, 1e8), "small": (floor - below, 1e3, 1e5)}
         assert judge(entries, "small", settings).goes_on is goes_on
+
+
+def test_nobody_is_stopped_on_a_rung_without_a_quorum() -> None:
+    worst = {"worst": (11.0, 1e6, 1e8), "a": (98.0, 80.0, 800.0), "b": (90.0, 40.0, 400.0)}
+    rule = replace(RULE, quorum=4)
+    assert judge(worst, "worst", rule).goes_on
+    assert not judge({**worst, "c": (80.0, 20.0, 200.0)}, "worst", rule).goes_on
+
+
+def test_widths_of_one_point_are_rivals_in_the_retraining_alone() -> None:
+    rungs = Rungs(RULE)
+    for rung in (("search", 4), ("retrain", 8)):
+        rungs.record(rung, "l1_0-l2_0-p_0-seed_0", (97.0, 100, 1000.0))
+        rungs.record(rung, "l1_0-l2_0-p_0-c_8-seed_1", (60.0, 100, 1000.0))
+    assert rungs.judge(("search", 4), "l1_0-l2_0-p_0-c_8-seed_1").of == 1
+    assert not rungs.judge(("retrain", 8), "l1_0-l2_0-p_0-c_8-seed_1").goes_on

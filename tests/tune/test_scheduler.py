@@ -17,7 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 from tune.halving import Halving
 from tune.scheduler import ParetoScheduler
 
-HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0)  # search 2, 4, 8, retrain 4, 8
+HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1)  # search 2, 4, 8, retrain 4, 8
 GO, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 GATE = ("search", 8)
 

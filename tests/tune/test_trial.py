@@ -165,13 +165,55 @@ def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path
 
 
 def test_a_point_of_another_width(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
-    """As the function that Ray calls does it: the recipe at the point."""
-    point = replace(POINT, channels=2 * recipe.retrain_channels)
-    search_and_retrain(point, recipe.at(point), 7, TrialFolder(tmp_path), data, CPU, lambda record: None)
+    point, reported = replace(POINT, channels=2 * recipe.retrain_channels), list[EpochRecord]()
+    search_and_retrain(point, recipe, 7, TrialFolder(tmp_path), data, CPU, reported.append)
+    own = run(tmp_path / "own", recipe, data)
+    sizes = [[record.model_size_bits for record in records] for records in (reported, own)]
+    assert sizes[0][:2] == sizes[1][:2] and sizes[0][2:] != sizes[1][2:], "the search counts the recipe's own width"
     model = Model.load(TrialFolder(tmp_path).model, CPU)
     assert model.recipe.retrain_channels == point.channels
     row = TrialFolder(tmp_path).row()
     assert row["channels"] == point.channels and json.loads((tmp_path / "point.json").read_text())["channels"]
+
+
+def test_points_of_other_widths_take_the_search_from_the_first(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    """The same network as without, only sooner; another seed searches for itself."""
+    wide = replace(POINT, channels=2 * recipe.retrain_channels)
+
+    def of(name: str, point: SearchPoint, seed: int, searches: Path | None) -> tuple[TrialFolder, list[EpochRecord]]:
+        folder, reported = TrialFolder(tmp_path / name), list[EpochRecord]()
+        search_and_retrain(point, recipe, seed, folder, data, CPU, reported.append, searches=searches)
+        return folder, reported
+
+    searches = tmp_path / "searches"
+    own, _ = of("own", wide, 7, None)
+    of("first", POINT, 7, searches)
+    shared, reported = of("shared", wide, 7, searches)
+    assert steps(reported) == STEPS[2:] and steps(of("again", wide, 8, searches)[1]) == STEPS
+    assert sorted(path.name for path in searches.iterdir()) == [
+        f"l1_1e-06-l2_1e-09-p_80-seed_{seed}.json" for seed in (7, 8)
+    ]
+    assert shared.genotype.read_text() == own.genotype.read_text()
+    a, b = (Model.load(folder.model, CPU).network.state_dict() for folder in (own, shared))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    row, other = shared.row(), own.row()
+    assert row["search_seconds"] == 0 < other["search_seconds"]
+    assert {name for name in row if row[name] != other[name]} <= TIMES | {"trial", "search_epochs"}
+
+
+def test_a_search_that_ended_at_the_gate_is_not_for_others(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == recipe.search_epochs:
+            raise Killed
+
+    with pytest.raises(Killed):
+        folder, searches = TrialFolder(tmp_path / "stopped"), tmp_path / "searches"
+        search_and_retrain(POINT, recipe, 7, folder, data, CPU, stop, searches=searches)
+    assert not searches.exists()
 
 
 def test_a_trial_with_an_outcome_is_not_run_again(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
