@@ -44,6 +44,8 @@ class Halving:
         least_loss: share of the front's hypervolume that must be lost without an entry for it to go on.
         full_rung: entries from which on a rung is full.
         quorum: entries, with the one that is judged, below which nobody is stopped.
+        val_samples: images or clips that accuracies are measured on; 0: accuracies are exact.
+        ties: standard deviations of the difference of two accuracies within which they may be the same.
 
     Raises:
         InputError: a value is outside its range.
@@ -60,6 +62,8 @@ class Halving:
     least_loss: float = 0.003
     full_rung: int = 20
     quorum: int = 4
+    val_samples: int = 0
+    ties: float = 1.64
 
     def __post_init__(self) -> None:
         check_integer("search_epochs", self.search_epochs, minimum=1)
@@ -73,6 +77,8 @@ class Halving:
         check_number("least_loss", self.least_loss, above=0, below=1)
         check_integer("full_rung", self.full_rung, minimum=1)
         check_integer("quorum", self.quorum, minimum=1)
+        check_integer("val_samples", self.val_samples, minimum=0)
+        check_number("ties", self.ties, minimum=0)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -135,7 +141,8 @@ class Rungs:
 def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdict:
     """Says whether a trial goes on from a rung.
 
-    On a rung with fewer entries than ``quorum`` everyone does. On others the most accurate entry does. Another one does if it is not below the floor, no entry dominates it, the front would
+    On a rung with fewer entries than ``quorum`` everyone does. On others one that may be the most accurate does, and, unless it is
+    below the floor, the smallest and the cheapest. Another one does if it is not below the floor, no entry dominates it, the front would
     lose ``least_loss`` of its hypervolume without it, and, on a full rung, it is among the best by (non-dominated rank,
     loss). The floor is asked with the credit for noise, the rest with that for noise and catching up.
 
@@ -157,12 +164,27 @@ def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdic
     useful = accuracy + settings.noise_margin >= floor
     if not useful[0]:
         return Verdict(goes_on=False, rank=1 + int((accuracy > accuracy[0]).sum()), of=count)
+    end = _may_be_an_end(values[useful], settings)
     credit = settings.noise_margin + settings.catch_up * (best - accuracy[0])
     values[0, 0] = min(best, accuracy[0] + credit)
     depth, loss = ranking(normalised(values[useful], floor))
     rank = 1 + int(((depth < depth[0]) | ((depth == depth[0]) & (loss > loss[0]))).sum())
     room = math.ceil(count / settings.reduction_factor) if count >= settings.full_rung else count
-    return Verdict(goes_on=bool(depth[0] == 0 and loss[0] >= settings.least_loss and rank <= room), rank=rank, of=count)
+    adds = depth[0] == 0 and loss[0] >= settings.least_loss and rank <= room
+    return Verdict(goes_on=bool(end or adds), rank=rank, of=count)
+
+
+def _may_be_an_end(values: np.ndarray, settings: Halving) -> bool:
+    """Whether the first of ``values`` ``[N, 3]`` may be the most accurate one, or is the smallest or the cheapest."""
+    others = values[1:]
+    if not len(others):
+        return True
+    best = others[:, 0].max()
+    gap, samples = best - values[0, 0], settings.val_samples
+    if samples:  # two shares of so many samples, of which at least half a sample may go either way
+        shares = np.clip(np.array([best, values[0, 0]]) / 100, 0.5 / samples, 1 - 0.5 / samples)
+        gap -= settings.ties * 100 * math.sqrt((shares * (1 - shares)).sum() / samples)
+    return bool(gap < 0 or (values[0, 1:] < others[:, 1:].min(axis=0)).any())
 
 
 def normalised(values: np.ndarray, floor: float) -> np.ndarray:

@@ -156,6 +156,7 @@ class Launch:
             reduction_factor=settings.reduction_factor,
             noise_margin=settings.noise_margin,
             chance=100 / recipe.classes,
+            val_samples=len(self.data["retrain"]["val.labels"]),
         )
         return ParetoScheduler(rule, self.experiment.histories)
 

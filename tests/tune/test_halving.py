@@ -83,8 +83,8 @@ def test_ranks_and_losses_of_the_drawing() -> None:
     [
         (0.01, "abcf"),
         (0.06, "acf"),
-        (0.1, "ac"),
-        (0.5, "a"),
+        (0.1, "acf"),  # f is the smallest
+        (0.5, "af"),
     ],  # shares of the volume: c 0.336, f 0.090, b 0.055, a 0.023
 )
 def test_the_least_loss_decides_among_the_front(share: float, survivors: str) -> None:
@@ -340,3 +340,46 @@ def test_widths_of_one_point_are_rivals_in_the_retraining_alone() -> None:
         rungs.record(rung, "l1_0-l2_0-p_0-c_8-seed_1", (60.0, 100, 1000.0))
     assert rungs.judge(("search", 4), "l1_0-l2_0-p_0-c_8-seed_1").of == 1
     assert not rungs.judge(("retrain", 8), "l1_0-l2_0-p_0-c_8-seed_1").goes_on
+
+
+def test_who_may_be_the_most_accurate_goes_on() -> None:
+    """Of 400 samples 97 and 95 % differ by 1.4 standard deviations, sqrt(0.97 * 0.03 / 400 + 0.95 * 0.05 / 400) = 1.38 points."""
+    rung = {"a": (97.0, 80.0, 800.0), "b": (90.0, 40.0, 400.0), "c": (80.0, 20.0, 200.0)}
+    rule = replace(PLAIN, quorum=4, val_samples=400, ties=1.64)
+    for accuracy, goes_on in ((95.0, True), (94.0, False)):  # a dominates both
+        assert judge({**rung, "new": (accuracy, 100.0, 1000.0)}, "new", rule).goes_on is goes_on
+    assert not judge({**rung, "new": (95.0, 100.0, 1000.0)}, "new", replace(rule, ties=1.0)).goes_on
+    assert not judge({**rung, "new": (95.0, 100.0, 1000.0)}, "new", replace(rule, val_samples=0)).goes_on
+
+
+@pytest.mark.parametrize("entry", [(40.0, 19.9, 1e4), (40.0, 1e4, 199.9)])
+def test_the_smallest_and_the_cheapest_go_on_however_little_they_add(entry: Entry) -> None:
+    rung = {"a": (97.0, 80.0, 800.0), "b": (90.0, 40.0, 400.0), "c": (80.0, 20.0, 200.0)}
+    rule = replace(PLAIN, least_loss=0.5)
+    assert judge({**rung, "new": entry}, "new", rule).goes_on
+    assert not judge({**rung, "new": (40.0, 20.0, 200.0)}, "new", rule).goes_on, "c dominates it"
+    assert not judge({**rung, "new": (11.0, *entry[1:])}, "new", rule).goes_on, "useless"
+
+
+@settings(deadline=None)
+@given(rung_of, st.randoms(use_true_random=False))
+def test_no_order_of_arrival_loses_an_end(rows: list[Entry], random: Any) -> None:
+    """The most accurate one, and the smallest and the cheapest unless they are useless, each as far as there is one alone."""
+    rule = replace(RULE, quorum=4, val_samples=287)
+    named = {f"t{i}": row for i, row in enumerate(rows)}
+    order = list(named)
+    random.shuffle(order)
+    came: dict[str, Entry] = {}
+    stopped = set()
+    for name in order:
+        came[name] = named[name]
+        if not judge(came, name, rule).goes_on:
+            stopped.add(name)
+    best = max(row[0] for row in rows)
+    assert not all(named[name][0] < best for name in named if name not in stopped) or not rows
+    floor = rule.chance + rule.floor * max(0.0, best - rule.chance)
+    for cost in (1, 2):
+        least = min(row[cost] for row in rows)
+        ends = [name for name, row in named.items() if row[cost] == least]
+        if len(ends) == 1 and named[ends[0]][0] >= floor:
+            assert ends[0] not in stopped
