@@ -9,7 +9,8 @@ READY := $(VENV)/.ready
 SAY := awk '/^Collecting/ {print "  " $$2; fflush()} /^Installing collected/ {print "  unpacking all of them"; fflush()}'
 QUICK := tests/data tests/test_layers.py $(addprefix tests/litesnn/test_, $(addsuffix .py, \
 	checks config cost genotype layout nearest neuron pixels prune quantize)) \
-	$(addprefix tests/tune/test_, $(addsuffix .py, front halving merge option_names pick points points_table report store))
+	tests/tune/storage/test_store.py $(addprefix tests/tune/results/test_, $(addsuffix .py, front merge pick)) \
+	tests/tune/plan $(addprefix tests/tune/running/test_, $(addsuffix .py, halving option_names)) tests/tune/views/test_report.py
 
 .PHONY: help pareto quick test audit lock clean
 

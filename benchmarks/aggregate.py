@@ -26,8 +26,9 @@ from typing import Any
 
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
-from tune.front import BIT_SYNOPS, SIZE, Reference, front, hypervolume, over_seeds
-from tune.store import FINISHED, Experiment
+from tune.results.front import front, hypervolume, over_seeds
+from tune.storage.objectives import BIT_SYNOPS, SIZE, Reference
+from tune.storage.store import FINISHED, Experiment
 
 EPOCHS = 40
 """Records of a trial of the second experiment."""

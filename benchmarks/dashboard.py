@@ -33,10 +33,10 @@ from benchmarks.record import begin, command, heading, parser, progress, spread,
 from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from tune.dashboard.server import app
-from tune.front import Reference
-from tune.places import write_text
-from tune.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment
+from tune.storage.objectives import Reference
+from tune.storage.places import write_text
+from tune.storage.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment
+from tune.views.dashboard.server import app
 
 NAME = "many"
 INTERVAL_S = 1.0
@@ -271,8 +271,8 @@ def take_pictures(storage: Path, folder: Path) -> None:
     Raises:
         InputError: nothing in it has finished.
     """
-    from tune.dashboard.snapshot import Snapshot
-    from tune.pick import pick
+    from tune.results.pick import pick
+    from tune.views.dashboard.snapshot import Snapshot
 
     names = Snapshot(storage).names()
     trials = Experiment(storage / names[0]).table() if names else None

@@ -32,11 +32,12 @@ from benchmarks import machine
 from benchmarks.stopping_rules import Family, GoesOn, Record, families
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
-from tune.front import EQ18, OBJECTIVES, SIZE, Reference, hypervolume
+from tune.results.front import hypervolume
+from tune.storage.objectives import EQ18, OBJECTIVES, SIZE, Reference
 
 HERE = Path(__file__).parent
 REFERENCE = Reference(accuracy=10.0, size_bits=251_616, bit_synops=24_116_736)
-"""Guessing, with the largest network of the digits space at full activity (``tune.reference``)."""
+"""Guessing, with the largest network of the digits space at full activity (``tune.results.reference``)."""
 
 ABOVE_90 = Reference(**{**vars(REFERENCE), "accuracy": 90.0})
 """The same corner, but only what lies above 90 % counts: chance as reference gives most of the volume to size."""

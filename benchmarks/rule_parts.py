@@ -27,8 +27,8 @@ from benchmarks.replay import REFERENCE, Curves, Draw, Measure, draw, read_curve
 from benchmarks.stopping_rules import GoesOn
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
-from tune.halving import Halving
-from tune.scheduler import ParetoScheduler
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
 
 PARTS: dict[str, dict[str, Any]] = {
     "as shipped": {},

@@ -33,11 +33,12 @@ from benchmarks.stopping_rules import GoesOn
 from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.files import write_text
-from tune.front import SIZE, Reference, hypervolume
-from tune.halving import Halving
-from tune.points import default_points
-from tune.reference import reference_of
-from tune.scheduler import ParetoScheduler
+from tune.plan.points import default_points
+from tune.results.front import hypervolume
+from tune.results.reference import reference_of
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
+from tune.storage.objectives import SIZE, Reference
 
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "digits_widths_curves.csv"

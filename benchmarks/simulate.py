@@ -31,10 +31,10 @@ from benchmarks.aggregate import aggregate
 from benchmarks.replay import REFERENCE, read_curves
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
-from tune.front import front, hypervolume
-from tune.halving import Halving
-from tune.scheduler import ParetoScheduler
-from tune.store import FINISHED, STOPPED, Experiment
+from tune.results.front import front, hypervolume
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
+from tune.storage.store import FINISHED, STOPPED, Experiment
 
 RESULT = Path(__file__).parent / "results" / "simulate.json"
 _ACCURACY_NOISE, _COST_NOISE, _SECONDS_NOISE = 1.0, 0.3, 0.3

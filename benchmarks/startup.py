@@ -38,8 +38,8 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.device import prepare_cpu
 from litesnn.files import write_text
 from litesnn.joint_search import Search
-from tune.shared_data import Arrays, from_arrays, load_arrays
-from tune.trial import release_memory
+from tune.trials.shared_data import Arrays, from_arrays, load_arrays
+from tune.trials.trial import release_memory
 
 CASES = {
     "reused, shared": (True, True),
@@ -70,7 +70,7 @@ class _SteppedError(Exception):
 
 
 def first_step(config: dict[str, Any], data: dict[str, Arrays] | None = None) -> None:
-    """The function trainable: prepares as ``tune.trial`` does, takes one step and reports the times of day."""
+    """The function trainable: prepares as ``tune.trials.trial`` does, takes one step and reports the times of day."""
     entered = time.time()
     release_memory()
     prepare_cpu(1)
@@ -100,7 +100,7 @@ def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Pat
     """Runs in a process of its own, with a cluster of its own: what ``CASES`` names, ready for JSON."""
     import ray
 
-    from tune.cluster import connect
+    from tune.running.cluster import connect
 
     connect("local")
     try:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from tune.front import Reference
-from tune.halving import Halving
-from tune.scheduler import ParetoScheduler
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
+from tune.storage.objectives import Reference
 
 try:
     moasha: Any = import_module("syne_tune.optimizer.schedulers.multiobjective.moasha")
@@ -25,7 +25,7 @@ except ImportError:
     moasha = None
 
 Record = Mapping[str, Any]
-"""An epoch's report: ``tune.trial``'s keys and ``total``, the epoch counted through both phases."""
+"""An epoch's report: ``tune.trials.trial``'s keys and ``total``, the epoch counted through both phases."""
 
 GoesOn = Callable[[Record], bool]
 """Takes the reports of all trials as they come; answers whether the reporting trial goes on. Holds the rule's state."""

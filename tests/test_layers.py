@@ -8,24 +8,36 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WITHOUT_RAY_OR_TORCH = (
-    *("amounts", "folder", "front", "halving", "merge", "patience", "pick", "places", "plot"),
-    *("points", "rows", "settings", "space", "store", "summary"),
-    *("dashboard.serve", "dashboard.server", "dashboard.details"),
-)
-_WITH_RAY = "cluster launch live loggers metrics_ray outcomes scheduler searcher trial watchdog"
+ROOMS = ("storage", "results", "plan", "trials", "running", "watching", "views")
+"""The folders of tune/, each of which imports from itself and those before it; the files beside them import from all."""
+
+_WITHOUT_RAY_OR_TORCH = {
+    "storage": "places folder rows store",
+    "results": "amounts compare front merge pick published reference summary",
+    "plan": "points points_table space",
+    "trials": "patience",
+    "running": "halving settings",
+    "views": "cell_drawing plot dashboard.serve dashboard.server dashboard.details",
+}
+WITHOUT_RAY_OR_TORCH = [f"{room}.{name}" for room, names in _WITHOUT_RAY_OR_TORCH.items() for name in names.split()]
+_WITH_RAY = "launch running/cluster running/scheduler running/searcher trials/trial watching/live watching/loggers watching/metrics_ray watching/outcomes watching/watchdog"
 WITH_RAY = {f"tune/{name}.py" for name in _WITH_RAY.split()}
 
 
 def imported(path: Path) -> set[str]:
     """Top-level packages that a file imports anywhere in it."""
+    return {name.split(".")[0] for name in modules(path)}
+
+
+def modules(path: Path) -> set[str]:
+    """Modules that a file imports anywhere in it, and what it imports from them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            found.add((node.module or "").split(".")[0])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -34,6 +46,21 @@ def test_the_method_imports_neither_ray_nor_the_service() -> None:
     assert len(files) > 20
     for path in files:
         assert not imported(path) & {"ray", "tune", "optuna", "benchmarks"}, path
+
+
+def test_rooms_import_downwards_alone() -> None:
+    assert {path.name for path in (ROOT / "tune").iterdir() if (path / "__init__.py").exists()} == set(ROOMS)
+    for number, room in enumerate(ROOMS):
+        for path in (ROOT / "tune" / room).rglob("*.py"):
+            rooms = {name.split(".")[1] for name in modules(path) if name.startswith("tune.")}
+            assert rooms <= set(ROOMS[: number + 1]), path
+        for folder in [(ROOT / "tune" / room), *(ROOT / "tune" / room).rglob("*/")]:
+            assert len(list(folder.glob("[!_]*.py"))) <= 12, folder
+
+
+def test_the_map_names_every_room() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert all(f"| `{room}/` |" in page for room in ROOMS)
 
 
 def test_only_what_talks_to_ray_imports_it() -> None:

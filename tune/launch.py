@@ -19,22 +19,22 @@ from ray.tune.trainable.function_trainable import wrap_function
 from rich.console import Console
 
 from litesnn.config import Recipe
-from tune.cluster import resources
-from tune.front import Reference
-from tune.halving import Halving
-from tune.live import LiveTable
-from tune.loggers import loggers
-from tune.metrics_ray import Metrics
-from tune.outcomes import Outcomes
-from tune.points import Trial
-from tune.scheduler import ParetoScheduler
-from tune.searcher import ParetoSearcher
-from tune.settings import Settings
-from tune.shared_data import Arrays
-from tune.space import Space
-from tune.store import OUTCOMES, Experiment
-from tune.trial import run_trial
-from tune.watchdog import RETRIES, TimeBudget, Watchdog
+from tune.plan.points import Trial
+from tune.plan.space import Space
+from tune.running.cluster import resources
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
+from tune.running.searcher import ParetoSearcher
+from tune.running.settings import Settings
+from tune.storage.objectives import Reference
+from tune.storage.store import OUTCOMES, Experiment
+from tune.trials.shared_data import Arrays
+from tune.trials.trial import run_trial
+from tune.watching.live import LiveTable
+from tune.watching.loggers import loggers
+from tune.watching.metrics_ray import Metrics
+from tune.watching.outcomes import Outcomes
+from tune.watching.watchdog import RETRIES, TimeBudget, Watchdog
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from litesnn import __version__
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
 from litesnn.streams import accept_all_text
-from tune.settings import GROUPS, Settings
+from tune.running.settings import GROUPS, Settings
 
 _COMMANDS = {
     "run": "Searches and retrains every point, then shows the front; what no command means.",
@@ -56,7 +56,7 @@ def _dispatch(args: argparse.Namespace) -> None:
 
         run(args)
     elif args.command == "serve":
-        from tune.dashboard.serve import serve
+        from tune.views.dashboard.serve import serve
 
         serve(args)
     else:

@@ -14,19 +14,19 @@ from litesnn.checks import InputError, check_choice, fail
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from litesnn.nearest import hint
-from tune.amounts import parse_count, parse_percent, parse_size
-from tune.compare import Comparison, compare
-from tune.front import front
-from tune.merge import merge as merged_table
-from tune.merge import names, recipe_differences
-from tune.pick import pick as pick_network
-from tune.places import Place, check_place, folder_names, place, read_bytes
-from tune.reference import reference_in
-from tune.report import front_table, read_genotypes, write_report
-from tune.rows import DamagedError
-from tune.settings import COMPARED
-from tune.store import FINISHED, STOPPED, UNFINISHED, Experiment
-from tune.summary import summarise
+from tune.results.amounts import parse_count, parse_percent, parse_size
+from tune.results.compare import Comparison, compare
+from tune.results.front import front
+from tune.results.merge import merge as merged_table
+from tune.results.merge import names, recipe_differences
+from tune.results.pick import pick as pick_network
+from tune.results.reference import reference_in
+from tune.results.summary import summarise
+from tune.running.settings import COMPARED
+from tune.storage.places import Place, check_place, folder_names, place, read_bytes
+from tune.storage.rows import DamagedError
+from tune.storage.store import FINISHED, STOPPED, UNFINISHED, Experiment
+from tune.views.report import front_table, read_genotypes, write_report
 
 _PIPED_WIDTH = 120
 _SHOWN_REASONS = 20

@@ -10,20 +10,20 @@ from pathlib import Path
 from litesnn.config import Recipe, SearchPoint
 from litesnn.options import given_options, recipe_from
 from litesnn.progress import reading_bar
-from tune.cluster import check_shared, connect, slots
-from tune.lambda_range import measure
 from tune.launch import Launch
-from tune.loggers import check_loggers
-from tune.next_steps import next_steps
-from tune.places import place
-from tune.points import Trial, default_points, fitted, parse_points, trials
+from tune.plan.lambda_range import measure
+from tune.plan.points import Trial, default_points, fitted, parse_points, trials
+from tune.plan.space import Range, Space, channels_range_from, grid, lambda_range_from, low_discrepancy, p_range_from
+from tune.plan.study import check_storage, make_sampler
 from tune.reading import make_console, show_and_write
-from tune.reference import reference_of
-from tune.settings import Settings
-from tune.shared_data import from_arrays, load_arrays
-from tune.space import Range, Space, channels_range_from, grid, lambda_range_from, low_discrepancy, p_range_from
-from tune.store import Experiment
-from tune.study import check_storage, make_sampler
+from tune.results.reference import reference_of
+from tune.running.cluster import check_shared, connect, slots
+from tune.running.settings import Settings
+from tune.storage.places import place
+from tune.storage.store import Experiment
+from tune.trials.shared_data import from_arrays, load_arrays
+from tune.views.next_steps import next_steps
+from tune.watching.loggers import check_loggers
 
 
 def run(args: argparse.Namespace) -> None:

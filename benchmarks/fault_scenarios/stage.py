@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.fault_scenarios.hosts import ROOT, Hosts, Stuck, wait_until
 from benchmarks.fault_scenarios.watch import Calm, Watch, front_of, losses
 from litesnn.config import Recipe
-from tune.points import Trial, parse_points
+from tune.plan.points import Trial, parse_points
 
 POINTS = "0,0,0 0,0,50 0,0,80 1e-6,1e-9,50 1e-6,1e-9,80 1e-5,1e-8,90"
 SEARCH_EPOCHS, RETRAIN_EPOCHS = 2, 14

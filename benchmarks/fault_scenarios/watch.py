@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from litesnn.config import Recipe
-from tune.front import front
-from tune.places import read_bytes
-from tune.points import Trial, parse_points
-from tune.shared_data import load_arrays
-from tune.store import FINISHED, OUTCOMES, Experiment
-from tune.trial import search_and_retrain
+from tune.plan.points import Trial, parse_points
+from tune.results.front import front
+from tune.storage.places import read_bytes
+from tune.storage.store import FINISHED, OUTCOMES, Experiment
+from tune.trials.shared_data import load_arrays
+from tune.trials.trial import search_and_retrain
 
 _LOOK_S = 0.02
 _COLUMNS = ["trial", "val_accuracy", "test_accuracy", "model_size_bits", "side_bits", "bit_synops", "bits"]

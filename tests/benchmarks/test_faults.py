@@ -16,7 +16,7 @@ from benchmarks.fault_scenarios.hosts import Hosts
 from benchmarks.fault_scenarios.storage_fails import shim
 from benchmarks.fault_scenarios.watch import Watch, losses
 from litesnn import Recipe
-from tune.store import FINISHED, Experiment
+from tune.storage.store import FINISHED, Experiment
 
 LINUX = pytest.mark.skipif(platform.system() != "Linux", reason="the harness reads /proc")
 COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc)")

@@ -11,7 +11,7 @@ from benchmarks import replay as benchmark
 from benchmarks.replay import REFERENCE, Curves, Measure, at_cost, draw, read_curves, replay
 from benchmarks.stopping_rules import Record, families
 from litesnn import Recipe
-from tune.reference import reference_of
+from tune.results.reference import reference_of
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import shared_search as benchmark
 from benchmarks.replay import Curves
-from tune.points import default_points, trials
+from tune.plan.points import default_points, trials
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import simulate, soak
-from tune.store import Experiment
+from tune.storage.store import Experiment
 
 
 def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

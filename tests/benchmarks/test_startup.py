@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.startup import CASES, _private_mib, main, summary
 from litesnn.device import prepare_cpu
-from tune.trial import release_memory
+from tune.trials.trial import release_memory
 
 RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "startup.json"
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tune.metrics import COUNTER, HISTOGRAM, METRICS
+from tune.watching.metrics import COUNTER, HISTOGRAM, METRICS
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 GRAFANA = CLUSTER / "grafana"
 PROMETHEUS = CLUSTER / "prometheus"
-# Ray's own that the files may use; tests/tune/test_metrics_ray.py sees on a real page those that need no GPU.
+# Ray's own that the files may use; tests/tune/watching/test_metrics_ray.py sees on a real page those that need no GPU.
 OF_RAY = {
     "ray_node_cpu_utilization",
     "ray_node_mem_used",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from litesnn import Recipe
-from tune.shared_data import Arrays, load_arrays
+from tune.trials.shared_data import Arrays, load_arrays
 
 TINY = {
     "widths": (1, 2),

@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.dashboard import wait
 from litesnn.genotype import Genotype
-from tune.front import Reference
-from tune.store import FINISHED, Experiment
+from tune.storage.objectives import Reference
+from tune.storage.store import FINISHED, Experiment
 
 EVIL = "<img src=x onerror='window.evil = 1'>&amp;<b>"
 REFERENCE = Reference(accuracy=10, size_bits=1e7, bit_synops=1e9)

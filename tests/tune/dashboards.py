@@ -9,8 +9,8 @@ import httpx
 import uvicorn
 
 from litesnn.genotype import Genotype
-from tune.dashboard.server import app
-from tune.places import Place
+from tune.storage.places import Place
+from tune.views.dashboard.server import app
 
 POINT = {"lambda1": 0.0, "lambda2": 0.5, "p": 50.0, "seed": 0}
 EPOCH = {"phase": "search", "epoch": 1, "epochs": 2, "val_accuracy": 50.0, "seconds": 1.5, "loss": float("nan")}

@@ -17,13 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from litesnn import Recipe
 from tests.tune.clusters import PARETO, RECIPE, Cluster, Processes, snapshot, wait_until
-from tune.halving import Halving
-from tune.points import Trial, parse_points
-from tune.scheduler import ParetoScheduler
-from tune.shared_data import Arrays
-from tune.store import Experiment, TrialFolder
-from tune.study import open_storage
-from tune.trial import search_and_retrain
+from tune.plan.points import Trial, parse_points
+from tune.plan.study import open_storage
+from tune.running.halving import Halving
+from tune.running.scheduler import ParetoScheduler
+from tune.storage.store import Experiment, TrialFolder
+from tune.trials.shared_data import Arrays
+from tune.trials.trial import search_and_retrain
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SEARCH, RETRAIN = 2, 10

@@ -1,0 +1,1 @@
+"""Which points to try: lists, grids, designs, ranges of lambda, Optuna's study."""

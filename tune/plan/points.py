@@ -1,0 +1,156 @@
+"""Which points to try: the default set of each preset, or points given by the user, inline, by name or in a CSV file.
+
+``tune.plan.space`` has designs that fill ranges, ``tune.running.searcher`` chooses points from results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from litesnn.checks import InputError, check_integer, fail, user_path
+from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
+from tune.plan.points_table import read_points
+
+# The paper varies λ1 and λ2 of its small CIFAR network (Sec. 4.3, Fig. 3): three settings are named in the text, in this
+# order; the second is ``small`` itself.
+ABLATION = {
+    "ablation-1": SearchPoint(lambda1=1e-9, lambda2=0, p=90),
+    "ablation-2": SearchPoint(lambda1=1e-9, lambda2=1e-13, p=90),
+    "ablation-3": SearchPoint(lambda1=5e-9, lambda2=1e-13, p=90),
+}
+NAMED_POINTS = {**PAPER_POINTS, **ABLATION}
+POINT_NAMES = (*NAMED_POINTS, "ablation")  # the last one stands for all three
+
+# (λ1, λ2) from no pressure to strong pressure, times pruning rates where size is the paper's, times widths where it is the
+# file, in which narrow networks are better than pruned ones (docs/results.md). For the paper's recipes the levels are the
+# paper's own and one stronger; for the small ones the cost terms start at about 0, 1 and 10 % of the cross entropy.
+_LEVELS: dict[str, tuple[tuple[float, float], ...]] = {
+    "digits": ((0, 0), (1e-6, 1e-9), (1e-5, 1e-8)),
+    "cifar10": ((0, 0), (5e-10, 5e-14), (1e-9, 1e-13), (5e-9, 5e-13)),
+    "cifar10-small": ((0, 0), (1e-6, 1e-10), (1e-5, 1e-9)),
+    "gsc": ((0, 0), (1e-9, 1e-13), (5e-9, 5e-13)),
+    "gsc-small": ((0, 0), (1e-6, 1e-10), (1e-5, 1e-9)),
+}
+_LEVELS["cifar100"] = _LEVELS["cifar10"]
+_PRUNING = {
+    "digits": (0, 50, 80, 95),
+    "gsc": (50, 70, 80, 90),
+    "gsc-small": (50, 70, 80, 90),
+}
+_USUAL_PRUNING = (50, 80, 90)
+_WIDTHS = {  # shares of the recipe's own C
+    "digits": (Fraction(1, 3), Fraction(2, 3), Fraction(1), Fraction(4, 3)),
+    "cifar10-small": (Fraction(1, 2), Fraction(1), Fraction(2)),
+    "gsc-small": (Fraction(1, 2), Fraction(1), Fraction(3, 2)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A point and the seed to run it with."""
+
+    point: SearchPoint
+    seed: int
+
+    @property
+    def point_name(self) -> str:
+        """The point's own part of the name."""
+        point = self.point
+        width = f"-c_{point.channels}" if point.channels else ""
+        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}{width}"
+
+    @property
+    def name(self) -> str:
+        """The trial's name, from its values alone, so that the same point finds its folder again."""
+        return f"{self.point_name}-seed_{self.seed}"
+
+
+def trials(points: Sequence[SearchPoint], seeds: int, seed: int) -> list[Trial]:
+    """Every point with seeds ``seed`` … ``seed + seeds - 1``; all points have their first seed before any second.
+
+    Raises:
+        InputError: fewer than one seed, or one beyond the largest.
+    """
+    from litesnn.run import LARGEST_SEED  # needs torch, which whoever only reads names need not wait for
+
+    check_integer("seed", seed, minimum=0, maximum=LARGEST_SEED)
+    check_integer("seeds", seeds, minimum=1, maximum=LARGEST_SEED - seed + 1)
+    return [Trial(point=point, seed=seed + i) for i in range(seeds) for point in points]
+
+
+def fitted(points: Sequence[SearchPoint], recipe: Recipe) -> list[SearchPoint]:
+    """Points as a recipe has them: each once, and no ``channels`` where they are the recipe's own.
+
+    Raises:
+        InputError: the nodes cannot share a point's channels.
+    """
+    for point in points:
+        recipe.at(point)
+    own = recipe.retrain_channels
+    return list(dict.fromkeys(replace(p, channels=0) if p.channels == own else p for p in points))
+
+
+def default_points(preset: str, recipe: Recipe | None = None) -> list[SearchPoint]:
+    """A set for a preset: every level of pressure at every pruning rate or, where size is the file, at every width.
+
+    Args:
+        preset: its name.
+        recipe: the recipe that was made of it, whose C the widths are shares of; None: the preset itself.
+    """
+    recipe = recipe or Recipe.preset(preset)
+    shares = _WIDTHS.get(preset, ()) if recipe.size == "file" else ()
+    widths = [max(1, round(share * recipe.retrain_channels / recipe.nodes)) for share in shares]
+    rates = (0,) if widths else _PRUNING.get(preset, _USUAL_PRUNING)
+    points = [
+        SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=width * recipe.nodes)
+        for p in rates
+        for width in widths or (0,)
+        for lambda1, lambda2 in _LEVELS[preset]
+    ]
+    return fitted(points, recipe)
+
+
+def parse_points(text: str) -> list[SearchPoint]:
+    """Reads points given inline or in a CSV file.
+
+    Args:
+        text: points separated by blanks, each ``lambda1,lambda2,p``, ``lambda1,lambda2,p,channels`` or one of
+            ``POINT_NAMES``; or the path of a CSV file, which ends in ``.csv``.
+
+    Raises:
+        InputError: not of that form, a value outside its range, or a point given twice inline.
+    """
+    if text.strip().lower().endswith(".csv"):
+        return read_points(user_path("points", text.strip()))
+    points: list[SearchPoint] = []
+    for part in text.split():
+        if part != "ablation":
+            points.append(_parse_point(part))
+    for point in points:
+        if points.count(point) > 1:
+            raise InputError(f"points: expected different points, got {point} more than once")
+    if "ablation" in text.split():
+        points += [point for point in ABLATION.values() if point not in points]
+    if not points:
+        raise fail("points", "at least one point", text)
+    return points
+
+
+def _parse_point(part: str) -> SearchPoint:
+    if part in NAMED_POINTS:
+        return NAMED_POINTS[part]
+    values = part.split(",")
+    try:
+        lambda1, lambda2, p = map(float, values[:3])
+        (channels,) = map(int, values[3:] or ["0"])
+    except ValueError:
+        expected = f"lambda1,lambda2,p or lambda1,lambda2,p,channels, a .csv file or one of {', '.join(POINT_NAMES)}"
+        raise fail("points", expected, part) from None
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=channels)
+
+
+def _text(value: float) -> str:
+    """The shortest text that reads back as the same number, without a trailing .0."""
+    return repr(value).removesuffix(".0")

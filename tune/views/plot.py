@@ -1,0 +1,141 @@
+"""The picture of an experiment: accuracy over size and over Bit-SynOps."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from tune.results.amounts import count_unit, error, log_ticks, size_name, size_unit, zero_error
+from tune.results.compare import Comparison
+from tune.results.front import on_front
+from tune.storage.objectives import ACCURACY, BIT_SYNOPS, EQ18, SIZE
+from tune.storage.store import FINISHED
+
+_FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
+_OTHERS, _PAPER = "#c9a27e", "#b3541e"
+
+
+def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None = None) -> bytes:
+    """Draws both fronts: dominated networks pale, the front as steps, its test accuracy hollow.
+
+    Both axes are log scales; that of accuracy is the error's, 100 - accuracy, upside down, which keeps good networks
+    apart where one bad one would squeeze them together.
+
+    Args:
+        trials: the table of ``tune.storage.store``; only finished trials are drawn.
+        title: heading of the picture.
+        comparison: published networks, drawn as well by their test accuracies.
+
+    Returns:
+        The PNG.
+    """
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    finished = trials[trials["status"] == FINISHED]
+    on_all = finished.index[on_front(finished, [SIZE, BIT_SYNOPS])]
+    others = None if comparison is None or comparison.table.empty else comparison.table.assign(own=comparison.own)
+    column = SIZE if others is None else EQ18  # which is what others published
+    name, unit = size_unit(_largest(finished, others, column))
+    what = size_name(finished) if others is None else "model size"
+    _panel(left, finished, on_all, column, unit, f"{what} ({name})", others)
+    name, unit = count_unit(_largest(finished, others, BIT_SYNOPS))
+    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})", others)
+    left.set_ylabel("accuracy (%)")
+    if len(finished):
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(title.replace("$", r"\$"), parse_math=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=150, format="png")
+    return buffer.getvalue()
+
+
+def _largest(finished: pd.DataFrame, others: pd.DataFrame | None, column: str) -> float:
+    """Largest value that a figure shows; 0 where there is none."""
+    values = [*finished[column].dropna(), *(() if others is None else others[column].dropna())]
+    return max(map(float, values), default=0.0)
+
+
+def _panel(
+    axes: Axes,
+    finished: pd.DataFrame,
+    on_all: pd.Index,
+    column: str,
+    unit: float,
+    label: str,
+    others: pd.DataFrame | None,
+) -> None:
+    finished = finished[finished[column].astype(float) > 0]  # there is no logarithm of nothing
+    zero = zero_error(finished)
+    front = finished[on_front(finished, [column])].sort_values(column)
+    rest = finished.drop(front.index)
+    elsewhere = rest[rest.index.isin(on_all)]
+    dominated = rest.drop(elsewhere.index)
+
+    def dots(rows: pd.DataFrame, accuracy: str, name: str, zorder: int, **look: Any) -> None:
+        area = 40 if zorder > 1 or len(rows) < 300 else 8
+        axes.scatter(rows[column] / unit, error(rows[accuracy], zero), s=area, label=name, zorder=zorder, **look)
+
+    x, val, test = front[column] / unit, error(front[ACCURACY], zero), error(front["test_accuracy"], zero)
+    axes.vlines(x, test, val, color=_SOFT, linewidth=1)
+    axes.plot(x, val, color=_FRONT, linewidth=1.4, drawstyle="steps-post")
+    dots(front, ACCURACY, "front, validation", 4, color=_FRONT)
+    dots(front, "test_accuracy", "front, test", 3, facecolors="none", edgecolors=_FRONT)
+    dots(elsewhere, ACCURACY, "front in all three objectives", 2, color=_SOFT)
+    dots(dominated, ACCURACY, "dominated", 1, color=_PALE)
+    sizes, errors = [finished[column] / unit], [error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]
+    if others is not None and len(finished):
+        others = others.dropna(subset=[column])
+        sizes.append(others[column] / unit)
+        errors.append(100 - others["accuracy"])
+        _draw_published(axes, others, column, unit)
+    axes.set_xlabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, alpha=0.25)
+    if finished.empty:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "no finished network yet", ha="center", transform=axes.transAxes)
+        return
+    axes.set(xscale="log", yscale="log")
+    low, high = _with_air(pd.concat(sizes))
+    axes.set_xlim(low, high)
+    _mark(axes.xaxis, {tick: f"{tick:g}" for tick in log_ticks(low, high)})
+    low, high = _with_air(pd.concat(errors).dropna())
+    axes.set_ylim(high, low)
+    ticks = {tick: f"{100 - tick:g}" for tick in log_ticks(low, min(high, 99)) if zero is None or tick >= 1.5 * zero}
+    _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
+
+
+def _draw_published(axes: Axes, others: pd.DataFrame, column: str, unit: float) -> None:
+    """Published networks by test accuracy; the method's own paper's are named."""
+    for rows, name, colour in (
+        (others[~others["own"]], "published", _OTHERS),
+        (others[others["own"]], "LitE-SNN paper", _PAPER),
+    ):
+        axes.scatter(rows[column] / unit, 100 - rows["accuracy"], s=34, marker="D", color=colour, label=name, zorder=2)
+    for _, row in others[others["own"]].iterrows():
+        text = row["method"].removeprefix("LitE-SNN").strip() or "LitE-SNN"
+        place = row[column] / unit, 100 - row["accuracy"]
+        axes.annotate(text, place, (6, -3), textcoords="offset points", fontsize=8, color=_PAPER)
+
+
+def _with_air(values: pd.Series) -> tuple[float, float]:
+    """Limits of a log axis that leave room around the values."""
+    low, high = np.log10(values.min()), np.log10(values.max())
+    air = max(0.08, 0.06 * (high - low))
+    return float(10 ** (low - air)), float(10 ** (high + air))
+
+
+def _mark(axis: Axis, ticks: dict[float, str]) -> None:
+    """Just these ticks, no minor ones."""
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FixedFormatter(list(ticks.values())))

@@ -1,0 +1,168 @@
+"""Everything that an experiment leaves for people and programs to read: tables, picture and page."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from litesnn.checks import InputError
+from litesnn.config import Recipe
+from litesnn.genotype import Genotype
+from tune.results.amounts import BITS_PER_MB, count_unit, digits, size_unit
+from tune.results.compare import Comparison
+from tune.results.front import front
+from tune.results.summary import Summary, summarise
+from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
+from tune.storage.places import Place, read_files, write_bytes
+from tune.storage.rows import NUMBERS
+from tune.storage.store import Experiment
+
+_UNITS = {  # of front.json's keys, where the column's own name does not say it
+    ACCURACY: "val_accuracy_percent",
+    "test_accuracy": "test_accuracy_percent",
+    "p": "p_percent",
+    "seconds": "total_seconds",
+}
+
+
+def write_report(
+    experiment: Experiment,
+    trials: pd.DataFrame,
+    reference: Reference,
+    recipe: Recipe,
+    genotypes: Mapping[int, Genotype] | None = None,
+    comparison: Comparison | None = None,
+) -> dict[str, Any]:
+    """Writes trials and front as CSV and Parquet, front.json, front.png and report.html into the experiment's folder.
+
+    Args:
+        experiment: where the files go; also where the networks' genotypes lie.
+        trials: its table, of any length.
+        reference: reference point of the hypervolume.
+        recipe: of the experiment.
+        genotypes: of the front, by position in ``trials``, where they lie elsewhere; if None, they are read from the
+            experiment.
+        comparison: of the front with published networks, drawn and written as comparison.csv if there are any.
+
+    Returns:
+        The files' paths by name.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    from tune.views.page import (
+        render_page,  # plotly and matplotlib, which whoever only prints a front need not wait for
+    )
+    from tune.views.plot import draw_fronts
+
+    trials = complete(trials).fillna({"channels": recipe.retrain_channels})
+    chosen = front(trials.assign(row=range(len(trials))))
+    if genotypes is None:
+        genotypes = read_genotypes(experiment, chosen)
+    summary = summarise(trials, chosen, reference, recipe)
+    name = experiment.path.name
+    title = f"{name}: {len(chosen)} network{'s' * (len(chosen) != 1)} on the front"
+    shown = {"trials": with_units(trials), "front": with_units(chosen.drop(columns="row"))}
+    contents: dict[str, bytes] = {}
+    for key, table in shown.items():
+        contents[f"{key}.csv"] = table.to_csv(index=False).encode()
+        contents[f"{key}.parquet"] = _parquet(table)
+    contents["front.json"] = (json.dumps(_front_json(name, shown["front"], summary), indent=2) + "\n").encode()
+    contents["front.png"] = draw_fronts(trials, title, comparison)
+    contents["report.html"] = render_page(name, trials, chosen, summary, genotypes, recipe, comparison).encode()
+    if comparison is not None and len(comparison.table):
+        contents["comparison.csv"] = comparison.to_csv().encode()
+    paths: dict[str, Place] = {file: experiment.path / file for file in contents}
+    for file, content in contents.items():
+        write_bytes(paths[file], content)
+    if "comparison.csv" not in contents:
+        with suppress(OSError):  # that of an earlier report is of another front
+            (experiment.path / "comparison.csv").unlink(missing_ok=True)
+    return paths
+
+
+def complete(trials: pd.DataFrame) -> pd.DataFrame:
+    """The table with numbers in all columns of numbers, NaN where there is none, also where nothing has any."""
+    trials = trials.reset_index(drop=True)
+    for column in ("ended_at", *NUMBERS):
+        if column not in trials:
+            trials[column] = None
+    return trials.assign(**{column: pd.to_numeric(trials[column]) for column in NUMBERS})
+
+
+def read_genotypes(experiment: Experiment, chosen: pd.DataFrame) -> dict[int, Genotype]:
+    """The genotypes of networks by their ``row``; one that cannot be read is left out, and hides no other."""
+    contents = read_files(experiment.path / "trials", [str(trial) for trial in chosen["trial"]], "genotype.json")
+    genotypes = {}
+    for row, content in zip(chosen["row"], contents, strict=True):
+        if isinstance(content, bytes):
+            with suppress(InputError):
+                genotypes[int(row)] = Genotype.from_json(content.decode("utf-8", errors="replace"))
+    return genotypes
+
+
+def with_units(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with sizes in MB and Bit-SynOps in M beside the exact counts."""
+    shown = table.copy()
+    for column, name, unit in ((EQ18, "model_size_mb", BITS_PER_MB), (BIT_SYNOPS, "bit_synops_m", 1e6)):
+        shown.insert(list(shown.columns).index(column), name, table[column].astype(float) / unit)
+    return shown
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, Any]:
+    """The front as records, and what the summary says; NaN, which JSON lacks, is null."""
+    named = chosen.rename(columns=_UNITS).to_dict("records")
+    records = [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in named]
+    reference = asdict(summary.reference)
+    return {
+        "experiment": name,
+        "reference": {
+            _UNITS.get(key, "accuracy_percent" if key == "accuracy" else key): v for key, v in reference.items()
+        },
+        "hypervolume": summary.hypervolume,
+        "trials_by_state": dict(summary.states),
+        "epochs_spent": summary.epochs_spent,
+        "epochs_saved_by_stopping": summary.epochs_saved,
+        "front": records,
+    }
+
+
+def front_table(chosen: pd.DataFrame) -> Table:
+    """The front as it is printed on a terminal."""
+    unit_name, size = size_unit(chosen.reindex(columns=[FILE, EQ18]).max().max() if len(chosen) else 0)
+    count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
+    table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
+    sizes = f"file {unit_name}", "Eq. 18", "dense", f"Bit-SynOps {count_name}"
+    wide = "channels" in chosen and chosen["channels"].notna().any()
+    width = ["C"] if wide else []
+    for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", *width, "p %", "λ1", "λ2", "seed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for _, row in chosen.iterrows():
+        table.add_row(
+            f"{row['test_accuracy']:.2f}",
+            f"{row['val_accuracy']:.2f}",
+            *("" if pd.isna(row.get(key)) else digits(row[key] / size) for key in (FILE, EQ18, DENSE)),
+            digits(row[BIT_SYNOPS] / count),
+            digits(row["energy_mj"] * 1e3),
+            f"{row['timesteps']:.0f}",
+            row["bits"],
+            *(["" if pd.isna(row["channels"]) else f"{row['channels']:.0f}"] if wide else []),
+            f"{row['p']:g}",
+            f"{row['lambda1']:g}",
+            f"{row['lambda2']:g}",
+            f"{row['seed']:.0f}",
+        )
+    return table

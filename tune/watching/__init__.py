@@ -1,0 +1,1 @@
+"""What looks on while trials run: the live table, metrics, outcomes, the watchdog, other loggers."""
