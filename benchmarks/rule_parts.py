@@ -32,6 +32,8 @@ from tune.running.scheduler import ParetoScheduler
 
 PARTS: dict[str, dict[str, Any]] = {
     "as shipped": {},
+    "accuracies taken as exact": {"val_samples": 0},
+    "nor a quorum": {"val_samples": 0, "quorum": 1},
     "no correction for catching up": {"catch_up": 0.0},
     "nor for noise": {"catch_up": 0.0, "noise_margin": 0.0},
     "floor at chance": {"floor": 0.0},
@@ -42,6 +44,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "full from the fourth entry on": {"full_rung": 4},
     "the gate alone": {"grace_period": 100},
 }
+VALIDATION = 287
+"""Images that the recorded accuracies were measured on."""
+
 LEVELS = (40, 60, 80, 90, 95, 98, 100.1)  # percent; between two of them lie the networks of one line
 FIGURES = ("val_accuracy", "model_size_bits", "bit_synops")
 
@@ -50,7 +55,12 @@ def make_rule(curves: Curves, changes: dict[str, Any]) -> GoesOn:
     """A fresh scheduler with the rule's defaults and these changes."""
     records = next(iter(curves.values()))
     search, retrain = (sum(record["phase"] == phase for record in records) for phase in ("search", "retrain"))
-    halving = Halving(search_epochs=search, retrain_epochs=retrain, chance=REFERENCE.accuracy, **changes)
+    halving = Halving(
+        search_epochs=search,
+        retrain_epochs=retrain,
+        chance=REFERENCE.accuracy,
+        **{"val_samples": VALIDATION, **changes},
+    )
     scheduler = ParetoScheduler(halving, dict)
     return lambda record: scheduler.on_trial_result(None, None, dict(record)) != TrialScheduler.STOP
 
