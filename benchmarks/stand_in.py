@@ -1,0 +1,191 @@
+"""A GPU that is not there: what a step asks of one, found out without one.
+
+Tensors of PyTorch's fake mode have shapes, types and devices but no values. They refuse what a GPU refuses, such as operands on two
+devices, and need no driver. ``Watch`` sees every operator on its way and complains of, or counts, what would make the
+host wait; it counts launches too.
+
+The stand-in is a device of PyTorch's private kind, not ``cuda``: without a driver the autograd engine accepts no
+gradients of tensors that say ``cuda``. Registering it cannot be undone and changes what this process takes for its
+accelerator: give it a process of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils import _foreach_utils
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from litesnn.data.dataset import Dataset, Split
+from litesnn.run import Run
+
+_NAME = "standin"
+_READ = {"_local_scalar_dense", "is_nonzero", "equal", "item"}
+"""Operators whose result the host waits for."""
+_SIZED_BY_VALUES = {"nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount"}
+"""Operators whose output's size depends on values, so that the host waits for it."""
+_QUIET = {
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "_unsafe_view",
+    "device",
+    "is_pinned",
+}
+_QUIET |= {"view", "detach", "expand", "permute", "_record_function_enter_new", "_record_function_exit"}
+"""Operators that start no work; the views among them are those that are met most."""
+_WITHOUT_FAKE = {"_fused_sgd_"}
+"""Operators that work in place and have no fake implementation."""
+
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+class HostWaitError(AssertionError):
+    """Something that makes the host wait for the device, or the device for the host."""
+
+
+class Watch(TorchDispatchMode):
+    """Sees every operator that runs while it is on.
+
+    Args:
+        strict: raise at what must not happen inside a step; else it is only counted.
+
+    Attributes:
+        launches: operators that start work, by name. Views, allocations and questions start none; an operator that takes a list
+            of tensors counts once, as does one that its library splits in several.
+        waits: names of the operators that the host waits for: values read, copies to the host, sizes that depend on values.
+        uploads: bytes copied from the host, by operator call.
+        on_host: operators that worked on tensors in the host's memory.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        super().__init__()
+        self.strict = strict
+        self.launches: Counter[str] = Counter()
+        self.waits: list[str] = []
+        self.uploads: list[int] = []
+        self.on_host: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        """All launches."""
+        return sum(self.launches.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.partition("::")[2]
+        if name in _QUIET:
+            return func(*args, **(kwargs or {}))
+        given = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        if name in _READ | _SIZED_BY_VALUES and any(_away(t) for t in given):
+            self._wait(name)
+            if name == "_local_scalar_dense":
+                return 1 if not given[0].is_floating_point() else 1.0
+        if name in ("index", "index_put", "index_put_") and any(
+            isinstance(t, Tensor) and t.dtype == torch.bool for t in tree_leaves(args[1])
+        ):
+            self._wait(f"{name} by booleans")
+        if name in _WITHOUT_FAKE:
+            devices = {t.device for t in given if t.dim()}
+            assert len(devices) <= 1, f"{name}: expected one device, got {devices}"
+            out = None
+        else:
+            out = func(*args, **(kwargs or {}))
+        if name not in _READ and not _is_view(func):
+            self._note(name, given, [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)])
+        return out
+
+    def _note(self, name: str, given: list[Tensor], made: list[Tensor]) -> None:
+        target = given[0] if name == "copy_" else made[0] if made else None
+        source = given[1 if name == "copy_" else 0] if given else None
+        if target is not None and source is not None and _away(source) and not _away(target):
+            self._wait(f"{name} to the host")
+        elif target is not None and source is not None and _away(target) and not _away(source) and source.dim():
+            self.uploads.append(source.numel() * source.element_size())
+            if self.strict:
+                raise HostWaitError(f"{name} of {list(source.shape)} from the host")
+        if any(_away(t) for t in [*given, *made]):
+            self.launches[name] += 1
+        elif given or made:
+            self.on_host[name] += 1
+            if self.strict:
+                raise HostWaitError(f"{name} on the host")
+
+    def _wait(self, what: str) -> None:
+        self.waits.append(what)
+        if self.strict:
+            raise HostWaitError(f"the host waits for {what}")
+
+
+def _away(tensor: Tensor) -> bool:
+    # Asked of the tensor itself, the device of a fake one goes through every mode once more.
+    device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
+    return device.type not in ("cpu", "meta")
+
+
+def _is_view(func: Any) -> bool:
+    aliases = [result.alias_info for result in func._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in aliases)
+
+
+@functools.cache
+def stand_in() -> torch.device:
+    """The device, registered in this process for good."""
+    torch._C._ensureCUDADeviceGuardSet()
+    _setup_privateuseone_for_python_backend(_NAME)
+    # Lists of fake tensors are to take the path that lists of real ones take on a GPU.
+    _foreach_utils._foreach_supported_types.append(FakeTensor)
+    return torch.device(_NAME, 0)
+
+
+class FakeGpu:
+    """Runs whose tensors are fake and lie on the stand-in."""
+
+    def __init__(self) -> None:
+        self.device = stand_in()
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def move(self, tensor: Tensor) -> Tensor:
+        """A fake tensor on the device, of the same shape, layout and type."""
+        with self.mode:
+            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=self.device)
+            return made.requires_grad_(tensor.requires_grad)
+
+    def dataset(self, dataset: Dataset) -> Dataset:
+        """The data set on the device."""
+        train, val, test = (
+            Split(self.move(s.inputs), self.move(s.labels)) for s in (dataset.train, dataset.val, dataset.test)
+        )
+        mean, std = self.move(dataset.mean), self.move(dataset.std)
+        return Dataset(dataset.name, dataset.classes, train, val, test, mean, std)
+
+    def build(self, make: Callable[[torch.device], AnyRun]) -> AnyRun:
+        """A run whose modules are on the device; they are made on the CPU as ever, and moved there."""
+
+        def to(module: nn.Module, device: torch.device) -> nn.Module:
+            assert device == self.device
+            return module._apply(self.move)
+
+        original = nn.Module.to
+        nn.Module.to = to  # type: ignore[method-assign, assignment]
+        try:
+            return make(self.device)
+        finally:
+            nn.Module.to = original  # type: ignore[method-assign]
+
+    @contextmanager
+    def watch(self, *, strict: bool) -> Iterator[Watch]:
+        """Everything inside runs in fake mode, and is seen."""
+        watch = Watch(strict=strict)
+        with self.mode, watch:
+            yield watch

@@ -1,0 +1,22 @@
+"""What a GPU would be asked to do, without one; each part in a process of its own, since each changes torch or Triton for good."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("cases", ["without_one"])
+def test_in_a_process_of_its_own(cases: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{HERE / cases}.py"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
