@@ -16,15 +16,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import _foreach_utils
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+from litesnn import gpu
 from litesnn.data.dataset import Dataset, Split
 from litesnn.run import Run
 
@@ -67,6 +69,7 @@ class Watch(TorchDispatchMode):
         waits: names of the operators that the host waits for: values read, copies to the host, sizes that depend on values.
         uploads: bytes copied from the host, by operator call.
         on_host: operators that worked on tensors in the host's memory.
+        kernels: every kernel of ours that would have run, with its arguments and constants.
     """
 
     def __init__(self, *, strict: bool) -> None:
@@ -76,6 +79,7 @@ class Watch(TorchDispatchMode):
         self.waits: list[str] = []
         self.uploads: list[int] = []
         self.on_host: Counter[str] = Counter()
+        self.kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
 
     @property
     def count(self) -> int:
@@ -101,6 +105,8 @@ class Watch(TorchDispatchMode):
             out = None
         else:
             out = func(*args, **(kwargs or {}))
+        if name in ("convolution", "convolution_backward"):
+            out = tree_map(_channels_last, out)
         if name not in _READ and not _is_view(func):
             self._note(name, given, [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)])
         return out
@@ -131,6 +137,11 @@ def _away(tensor: Tensor) -> bool:
     # Asked of the tensor itself, the device of a fake one goes through every mode once more.
     device = tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
     return device.type not in ("cpu", "meta")
+
+
+def _channels_last(out: Any) -> Any:
+    """In the layout that the GPU's library gives to what it makes of tensors in that layout; fake mode knows no library."""
+    return out.contiguous(memory_format=torch.channels_last) if isinstance(out, Tensor) and out.dim() == 4 else out
 
 
 def _is_view(func: Any) -> bool:
@@ -184,8 +195,25 @@ class FakeGpu:
             nn.Module.to = original  # type: ignore[method-assign]
 
     @contextmanager
-    def watch(self, *, strict: bool) -> Iterator[Watch]:
-        """Everything inside runs in fake mode, and is seen."""
+    def watch(self, *, strict: bool, kernels: bool = False) -> Iterator[Watch]:
+        """Everything inside runs in fake mode, and is seen.
+
+        Args:
+            strict: see ``Watch``.
+            kernels: choose the kernels of ``litesnn.gpu``, as on a GPU with Triton; they are counted, not run.
+        """
         watch = Watch(strict=strict)
-        with self.mode, watch:
+
+        def start(kernel: Any, programs: Any, arguments: Any, constants: Any) -> None:
+            tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
+            assert all(_away(tensor) for tensor in tensors), f"{kernel}: expected tensors of the device alone"
+            watch.launches[f"kernel {kernel.__name__}"] += 1
+            watch.kernels.append((kernel, arguments, constants))
+
+        with (
+            patch.object(gpu, "device_type", lambda: _NAME if kernels else None),
+            patch.object(gpu, "_start", start),
+            self.mode,
+            watch,
+        ):
             yield watch

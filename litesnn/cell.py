@@ -1,10 +1,11 @@
 """A cell of the supernet or of a derived network: the same class, built from other candidate operations."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from litesnn import native
+from litesnn import gpu, native
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.convolution import convolve_and_spread
@@ -64,11 +65,21 @@ class EdgeConvs(nn.Module):
         places = [m.edge * len(PRIMITIVES) + m.op for m in members]
         self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 
-    def forward(self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None) -> list[tuple[int, Tensor]]:
-        """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3)."""
+    def forward(
+        self, x: Tensor, op_shares: Tensor | None, bit_shares: Tensor | None, weight: Tensor | None = None
+    ) -> list[tuple[int, Tensor]]:
+        """What arrives at each node, ``[T*B, node_channels, H, W]``, weighted by the operations' shares (Eq. 3).
+
+        ``weight`` is the compressed one where it has been made already.
+        """
         if self.norm.training and native.usable(x, self.norm.weight, op_shares):
             weight = self.conv.compressed_weight(bit_shares)
             spread = convolve_and_spread(x, weight, self.conv.stride, self.norm, op_shares, self.conv.precision)
+        elif self.norm.training and gpu.usable(x, self.norm.weight, op_shares):
+            from litesnn.gpu.convolve import convolve_and_spread as on_gpu  # needs Triton
+
+            weight = self.conv.compressed_weight(bit_shares) if weight is None else weight
+            spread = on_gpu(x, weight, self.conv.stride, self.norm, op_shares, self.conv.precision)
         else:
             spread = self.norm.spread(self.conv(x, bit_shares), op_shares)
         return list(zip(self.targets, spread, strict=True))
@@ -109,7 +120,13 @@ class Cell(nn.Module):
             self.reads.append(source)
 
     def forward(
-        self, s0: Tensor, s1: Tensor, timesteps: int, op_shares: Tensor | None, bit_shares: Tensor | None
+        self,
+        s0: Tensor,
+        s1: Tensor,
+        timesteps: int,
+        op_shares: Tensor | None,
+        bit_shares: Tensor | None,
+        weights: Sequence[Tensor] = (),
     ) -> tuple[Tensor, list[Tensor]]:
         """Runs all timesteps at once.
 
@@ -119,19 +136,20 @@ class Cell(nn.Module):
             timesteps: T.
             op_shares: softmax(alpha), ``[edges, ops]``; None in a derived network.
             bit_shares: softmax(beta) of this cell, ``[bit-widths]``; None in a derived network.
+            weights: compressed weights of ``convs`` where they have been made already.
 
         Returns:
             The cell's output ``[T*B, N*c, H, W]`` and the spikes of its nodes, ``[T*B, c, H, W]`` each.
         """
         states = [s0, s1]
         arriving: list[list[Arrival]] = [[] for _ in range(self.nodes)]
-        self._spread(0, s0, op_shares, bit_shares, arriving)
-        self._spread(1, s1, op_shares, bit_shares, arriving)
+        self._spread(0, s0, op_shares, bit_shares, weights, arriving)
+        self._spread(1, s1, op_shares, bit_shares, weights, arriving)
         for node in range(self.nodes):
             inputs, shares = zip(*arriving[node], strict=True)
             spikes = lif_of_sum(inputs, shares, timesteps, self.neuron)
             states.append(spikes)
-            self._spread(node + 2, spikes, op_shares, bit_shares, arriving)
+            self._spread(node + 2, spikes, op_shares, bit_shares, weights, arriving)
         return side_by_side(states[2:]), states[2:]
 
     def _spread(
@@ -140,12 +158,13 @@ class Cell(nn.Module):
         state: Tensor,
         op_shares: Tensor | None,
         bit_shares: Tensor | None,
+        weights: Sequence[Tensor],
         arriving: list[list[Arrival]],
     ) -> None:
         """Adds what ``state`` sends along its edges to the nodes that they lead to."""
-        for reads, convs in zip(self.reads, self.convs, strict=True):
+        for i, (reads, convs) in enumerate(zip(self.reads, self.convs, strict=True)):
             if reads == source:
-                for node, output in convs(state, op_shares, bit_shares):
+                for node, output in convs(state, op_shares, bit_shares, weights[i] if weights else None):
                     arriving[node].append((output, None))
         for member in self.skips:
             if member.source == source:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from litesnn import native
+from litesnn import gpu, native
 from litesnn.convolution import convolve
 from litesnn.kept import kept_count
 from litesnn.prune import kept_mask
@@ -175,6 +175,11 @@ class CompConv(nn.Module):
         if native.usable(self.weight, scores, shares):
             weight: Tensor = _NativeCompress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n)
             return weight
+        if gpu.usable(self.weight, scores, shares):
+            from litesnn.gpu.compress import compress_all  # needs Triton
+
+            row, matrix = (-1, None) if bit_shares is None else (0, bit_shares[None])
+            return compress_all([self.weight], [scores], [self.bits], [row], matrix, self.p, self.mask_n)[0]
         return _Compress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n).flatten(0, 1)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from litesnn import native
+from litesnn import gpu, native
 from litesnn.auxiliary import AuxiliaryHead
 from litesnn.cell import Cell
 from litesnn.compconv import CompConv
@@ -126,34 +128,66 @@ class Network(nn.Module):
             measure_rates: whether to measure spike rates.
         """
         op_shares = shares.ops if shares else None
+        stem_weight, cell_weights, last_weight = self._compressed(x, shares)
         x = x.contiguous(memory_format=torch.channels_last)
-        current = self._stem_current(x)  # once: the frame does not change  # [B, C, H, W]
+        current = self._stem_current(x, stem_weight)  # once: the frame does not change  # [B, C, H, W]
         repeated = current if timesteps == 1 else torch.cat([current] * timesteps)
         spikes = lif_of_sum([repeated], [None], timesteps, self.neuron)  # [T*B, C, H, W]
         rates = [_rate(spikes, timesteps)] if measure_rates else []
         s0 = s1 = spikes
         aux_logits = None
         for i, cell in enumerate(self.cells):
-            out, nodes = cell(s0, s1, timesteps, op_shares, shares.bits[i] if shares and cell.mixes_bits else None)
+            bit_shares = shares.bits[i] if shares and cell.mixes_bits else None
+            out, nodes = cell(s0, s1, timesteps, op_shares, bit_shares, cell_weights[i])
             s0, s1 = s1, out
             if measure_rates:
                 rates.extend(_rate(node, timesteps) for node in nodes)
             if i + 1 == self.aux_cell and self.training:
                 aux_logits = self.auxiliary(s1, timesteps)
         pooled = s1.mean((2, 3))  # [T*B, C]
-        logits = F.linear(pooled, self.classifier.compressed_weight(None).flatten(1))
+        if last_weight is None:
+            last_weight = self.classifier.compressed_weight(None)
+        logits = F.linear(pooled, last_weight.flatten(1))
         return Output(
             logits=logits.unflatten(0, (timesteps, -1)),
             rates=torch.stack(rates) if measure_rates else None,
             aux_logits=aux_logits,
         )
 
-    def _stem_current(self, x: Tensor) -> Tensor:
+    def _compressed(
+        self, x: Tensor, shares: Shares | None
+    ) -> tuple[Tensor | None, list[Sequence[Tensor]], Tensor | None]:
+        """Weights of stem, cells and classifier, all made at once in training on a GPU; None and () are made where used."""
+        none: list[Sequence[Tensor]] = [()] * len(self.cells)
+        if not self.training or native.usable(x) or not gpu.usable(x, self.stem.weight):
+            return None, none, None
+        from litesnn.gpu.compress import compress_all  # needs Triton
+
+        convs, rows = [self.stem], [-1]  # of shares.bits
+        parts = [[edges.conv for edges in cell.convs] for cell in self.cells]  # type: ignore[union-attr]
+        for i, (cell, own) in enumerate(zip(self.cells, parts, strict=True)):
+            convs += own
+            rows += [i if cell.mixes_bits else -1] * len(own)
+        convs, rows = [*convs, self.classifier], [*rows, -1]
+        weights, scores, bits = zip(*((conv.weight, conv.importance, conv.bits) for conv in convs), strict=True)
+        bit_shares = shares.bits if shares is not None and max(rows) >= 0 else None
+        rounded = [conv.precision == "bf16" for conv in convs]
+        made = compress_all(weights, scores, bits, rows, bit_shares, self.stem.p, self.stem.mask_n, rounded)
+        stem, *inner, last = made
+        ends = accumulate(map(len, parts), initial=0)
+        return stem, [inner[a:b] for a, b in pairwise(ends)], last
+
+    def _stem_current(self, x: Tensor, weight: Tensor | None) -> Tensor:
         norm = self.stem_norm
         if norm.training and native.usable(x, norm.weight):
             weight = self.stem.compressed_weight(None)
             (current,) = convolve_and_spread(x, weight, self.stem.stride, norm, None, spikes=False)
             return current
+        if norm.training and gpu.usable(x, norm.weight):
+            from litesnn.gpu.convolve import convolve_and_spread as on_gpu  # needs Triton
+
+            weight = self.stem.compressed_weight(None) if weight is None else weight
+            return on_gpu(x, weight, self.stem.stride, norm, None)[0]
         return norm(self.stem(x, None))
 
 

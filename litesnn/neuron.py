@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from litesnn import native
+from litesnn import gpu, native
 from litesnn.spike_bytes import in_bytes, keep_bytes
 
 
@@ -154,6 +154,10 @@ def lif(current: Tensor, tau: float = 0.2, v_threshold: float = 0.5, dspike_b: f
     """
     if native.usable(current) and current.is_contiguous() and current.numel():
         return _kept(_NativeLif.apply(len(current), (tau, v_threshold, dspike_b), 1, current, None))
+    if gpu.usable(current) and current.is_contiguous() and current.numel():
+        from litesnn.gpu.lif import lif_of_sum as on_gpu  # needs Triton
+
+        return on_gpu([current], [None], len(current), (tau, v_threshold, dspike_b))
     return _Lif.apply(current, tau, v_threshold, dspike_b)
 
 
@@ -171,8 +175,13 @@ def lif_of_sum(
     Returns:
         Spikes ``[T*B, C, H, W]``.
     """
-    if native.usable(*inputs, *shares) and all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
-        return _kept(_NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares))
+    if all(x.is_contiguous(memory_format=torch.channels_last) for x in inputs):
+        if native.usable(*inputs, *shares):
+            return _kept(_NativeLif.apply(timesteps, neuron, len(inputs), *inputs, *shares))
+        if gpu.usable(*inputs, *shares):
+            from litesnn.gpu.lif import lif_of_sum as on_gpu  # needs Triton
+
+            return on_gpu(inputs, shares, timesteps, neuron)
     terms = [x if share is None else x * share for x, share in zip(inputs, shares, strict=True)]
     current = terms[0]
     for term in terms[1:]:

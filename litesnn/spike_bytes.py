@@ -1,11 +1,11 @@
-"""Spikes in bytes, as backward passes keep them: a quarter of the memory."""
+"""Spikes in bytes, as backward passes keep them, a quarter of the memory; or in bfloat16, as products want them on a GPU."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-_KEPT = "_litesnn_in_bytes"
+_KEPT, _KEPT_ROUNDED = "_litesnn_in_bytes", "_litesnn_in_bfloat16"
 
 
 def in_bytes(spikes: Tensor) -> Tensor:
@@ -23,6 +23,17 @@ def in_bytes(spikes: Tensor) -> Tensor:
     if found is None:
         found = spikes.to(torch.uint8)
         keep_bytes(spikes, found)
+    return found
+
+
+def in_bfloat16(x: Tensor) -> Tensor:
+    """``x`` rounded to bfloat16, in the same layout; as ``in_bytes`` made once for all that read it."""
+    if x.is_inference():
+        return x.bfloat16()
+    version, found = getattr(x, _KEPT_ROUNDED, (None, None))
+    if found is None or version != x._version:
+        found = x.bfloat16()
+        setattr(x, _KEPT_ROUNDED, (x._version, found))
     return found
 
 

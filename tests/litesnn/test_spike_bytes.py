@@ -6,7 +6,7 @@ import torch
 from litesnn.config import Recipe
 from litesnn.network import ArchParameters, Network
 from litesnn.neuron import lif_of_sum
-from litesnn.spike_bytes import in_bytes, side_by_side
+from litesnn.spike_bytes import in_bfloat16, in_bytes, side_by_side
 from tests.litesnn.kernels import built
 
 
@@ -80,3 +80,14 @@ def test_nodes_side_by_side(channels: int, timesteps: int) -> None:
     parts = [part.contiguous(memory_format=torch.channels_last) for part in grad.chunk(2, dim=1)]
     whole = torch.autograd.grad(out, [a, b, c], grad, retain_graph=True)
     assert all(map(torch.equal, whole, torch.autograd.grad(nodes, [a, b, c], parts)))
+
+
+def test_rounded_once_until_it_changes() -> None:
+    x = torch.tensor([0.0, 1.0, 0.3])
+    rounded = in_bfloat16(x)
+    assert rounded.dtype == torch.bfloat16 and in_bfloat16(x) is rounded
+    x[0] = 2
+    assert in_bfloat16(x)[0] == 2
+    with torch.inference_mode():
+        y = torch.ones(2)
+        assert in_bfloat16(y) is not in_bfloat16(y)
