@@ -48,7 +48,7 @@ def test_three_by_three_in_16_bits(
     values, grads = run()
     exact = [x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()]
     others: list[object] = [gradients(lambda: F.conv2d(*exact, stride=stride, padding=1), exact)]
-    if stride < 3:  # beyond, torch's leaves inputs that no output reads without a value at some of these sizes
+    if stride < 3 and stride <= min(x.shape[2:]):  # beyond, torch's leaves what no output reads without a value
         others.append(plainly(monkeypatch, run))
     for expected in others:
         assert isinstance(expected, tuple)
