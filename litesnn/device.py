@@ -33,6 +33,19 @@ def prepare_cpu(threads: int) -> None:
     _keep_freed_memory()
 
 
+def cap_gpu_memory(device: torch.device, share: float) -> None:
+    """Keeps this process to its share of the GPU's memory, so that whoever shares the GPU has theirs.
+
+    More than that is out of memory for this process alone. The driver's own part, some hundred MiB per process, comes on top.
+
+    Args:
+        device: nothing is done for a CPU.
+        share: above 0; from 1 on there is no cap.
+    """
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
 def _keep_freed_memory() -> None:
     """Lets glibc reuse the large blocks that every step frees instead of returning them to the system.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -139,12 +141,14 @@ class Run(ABC):
 
         Raises:
             DivergedError: the loss became NaN or infinite.
+            InputError: a step does not fit into the GPU's memory, or a batch has a single value per channel.
         """
         started = time.perf_counter()
         phase_index = ("search", "retrain").index(self.phase)
         generator = torch.Generator().manual_seed((2 * self.seed + phase_index) * 100_003 + self.epoch)
         try:
-            loss = self._train_epoch(generator, on_batch)
+            with self._within_memory():
+                loss = self._train_epoch(generator, on_batch)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -158,7 +162,8 @@ class Run(ABC):
         modules = [part for part in self._parts().values() if isinstance(part, nn.Module)]
         if not all_finite([parameter for module in modules for parameter in module.parameters()]):
             raise DivergedError(f"a parameter became infinite in {self.phase} epoch {self.epoch + 1}")
-        accuracy, cost, timesteps = self._assess()
+        with self._within_memory():
+            accuracy, cost, timesteps = self._assess()
         record = EpochRecord(
             phase=self.phase,
             epoch=self.epoch + 1,
@@ -175,6 +180,19 @@ class Run(ABC):
         )
         self.records.append(record)
         return record
+
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        """Says in one line that a GPU's memory does not suffice."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            wanted = re.search(r"Tried to allocate [\d.]+ \w+", str(error))
+            raise InputError(
+                f"{self.phase}_batch: expected a step that fits into the GPU's memory, got none in {self.phase} epoch "
+                f"{self.epoch + 1} ({wanted[0] if wanted else 'out of memory'}); fewer samples, channels or timesteps "
+                "need less, and --gpus-per-trial gives a trial more of a GPU"
+            ) from None
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint after the last finished epoch."""

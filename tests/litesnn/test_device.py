@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from litesnn.checks import InputError
-from litesnn.device import check_device, prepare_cpu
+from litesnn.device import cap_gpu_memory, check_device, prepare_cpu
 
 
 def test_devices_that_exist() -> None:
@@ -26,3 +26,11 @@ def test_threads() -> None:
             InputError, match=r"\Athreads: expected an integer of at least 1 and at most 1024, got [^\n]+\Z"
         ):
             prepare_cpu(threads)  # type: ignore[arg-type]
+
+
+def test_a_part_of_a_gpu_is_a_part_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: asked.append(given))
+    for name, share in (("cuda", 0.25), ("cuda", 1), ("cuda", 2), ("cpu", 0.5)):
+        cap_gpu_memory(torch.device(name), share)
+    assert asked == [(0.25, torch.device("cuda"))]

@@ -268,3 +268,23 @@ def test_scores_are_told_from_weights(build: Build) -> None:
     assert len(scores) == sum(name.endswith("scores") for name in names) > 0
     assert len(scores) + len(weights) == len(names)
     assert {id(p) for p in scores}.isdisjoint(id(p) for p in weights)
+
+
+@pytest.mark.parametrize("where", ["step", "evaluate"])
+def test_a_gpu_without_room_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_recipe: Callable[..., Recipe],
+    tiny_genotype: Genotype,
+    tiny_dataset: Dataset,
+    where: str,
+) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …\nSee …")
+
+    run = Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU)
+    monkeypatch.setattr(run, where, full)
+    with pytest.raises(
+        InputError, match=r"\Aretrain_batch: expected [^\n]+ epoch 1 \(Tried to allocate 2.00 GiB\)[^\n]+\Z"
+    ):
+        run.run_epoch()
+    assert not run.records

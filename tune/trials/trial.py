@@ -17,7 +17,7 @@ from ray import tune as ray_tune
 
 from litesnn import DivergedError, Genotype, InputError, Recipe, SearchPoint
 from litesnn.checkpoint import DamagedCheckpointError
-from litesnn.device import prepare_cpu
+from litesnn.device import cap_gpu_memory, prepare_cpu
 from litesnn.export.convert import pack
 from litesnn.export.sizes import measure_sizes
 from litesnn.joint_search import Search
@@ -45,6 +45,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     release_memory()
     prepare_cpu(max(1, int(resources.get("CPU", 1))))
     device = torch.device("cuda" if resources.get("GPU", 0) else "cpu")
+    cap_gpu_memory(device, resources.get("GPU", 0))
     point = SearchPoint(**config["point"])
     folder = TrialFolder(place("folder", config["folder"]))
     check_experiment_is_seen(folder)

@@ -14,6 +14,7 @@ import torch
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.export.convert import pack
 from litesnn.model import Model
+from litesnn.retraining import Retrain
 from litesnn.run import EpochRecord
 from tune.storage.store import COLUMNS, STOPPED, TrialFolder
 from tune.trials.shared_data import Arrays, from_arrays
@@ -237,6 +238,22 @@ def test_a_diverging_point_is_an_outcome(tmp_path: Path, recipe: Recipe, data: d
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["status"] == "diverged"
     assert re.fullmatch("the loss became (inf|nan) in search epoch 1", result["reason"])
+
+
+def test_a_gpu_without_room_fails_an_attempt_in_one_line_and_the_next_goes_on(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Retrain, "step", full)
+        with pytest.raises(
+            InputError, match=r"\Aretrain_batch: expected [^\n]+ \(Tried to allocate 2.00 GiB\)[^\n]+\Z"
+        ):
+            run(tmp_path, recipe, data)
+    assert not (tmp_path / "result.json").exists()
+    assert steps(run(tmp_path, recipe, data)) == STEPS[1:]  # the last epoch of the search is reported once more
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
