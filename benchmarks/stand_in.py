@@ -69,6 +69,7 @@ class Watch(TorchDispatchMode):
         waits: names of the operators that the host waits for: values read, copies to the host, sizes that depend on values.
         uploads: bytes copied from the host, by operator call.
         on_host: operators that worked on tensors in the host's memory.
+        moved: bytes of all tensors that launches were given and made, each once a launch: what memory carries where no cache helps.
         kernels: every kernel of ours that would have run, with its arguments and constants.
     """
 
@@ -79,6 +80,7 @@ class Watch(TorchDispatchMode):
         self.waits: list[str] = []
         self.uploads: list[int] = []
         self.on_host: Counter[str] = Counter()
+        self.moved = 0
         self.kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
 
     @property
@@ -117,11 +119,12 @@ class Watch(TorchDispatchMode):
         if target is not None and source is not None and _away(source) and not _away(target):
             self._wait(f"{name} to the host")
         elif target is not None and source is not None and _away(target) and not _away(source) and source.dim():
-            self.uploads.append(source.numel() * source.element_size())
+            self.uploads.append(size(source))
             if self.strict:
                 raise HostWaitError(f"{name} of {list(source.shape)} from the host")
         if any(_away(t) for t in [*given, *made]):
             self.launches[name] += 1
+            self.moved += sum(map(size, [*given, *(each for each in made if all(each is not g for g in given))]))
         elif given or made:
             self.on_host[name] += 1
             if self.strict:
@@ -131,6 +134,11 @@ class Watch(TorchDispatchMode):
         self.waits.append(what)
         if self.strict:
             raise HostWaitError(f"the host waits for {what}")
+
+
+def size(tensor: Tensor) -> int:
+    """Bytes of a tensor's entries."""
+    return tensor.numel() * tensor.element_size()
 
 
 def _away(tensor: Tensor) -> bool:
@@ -208,6 +216,7 @@ class FakeGpu:
             tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
             assert all(_away(tensor) for tensor in tensors), f"{kernel}: expected tensors of the device alone"
             watch.launches[f"kernel {kernel.__name__}"] += 1
+            watch.moved += sum(map(size, tensors))
             watch.kernels.append((kernel, arguments, constants))
 
         with (
