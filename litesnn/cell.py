@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from litesnn import gpu, native
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
-from litesnn.convolution import convolve_and_spread
+from litesnn.convolution import convolve, convolve_and_spread
 from litesnn.edge_norm import EdgeNorm
 from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
@@ -81,7 +81,9 @@ class EdgeConvs(nn.Module):
             weight = self.conv.compressed_weight(bit_shares) if weight is None else weight
             spread = on_gpu(x, weight, self.conv.stride, self.norm, op_shares, self.conv.precision)
         else:
-            spread = self.norm.spread(self.conv(x, bit_shares), op_shares)
+            weight = self.conv.compressed_weight(bit_shares) if weight is None else weight
+            out = convolve(x, weight, self.conv.stride, spikes=True, precision=self.conv.precision)
+            spread = self.norm.spread(out, op_shares)
         return list(zip(self.targets, spread, strict=True))
 
 

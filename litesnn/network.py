@@ -15,7 +15,7 @@ from litesnn.auxiliary import AuxiliaryHead
 from litesnn.cell import Cell
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
-from litesnn.convolution import convolve_and_spread
+from litesnn.convolution import convolve, convolve_and_spread
 from litesnn.edge_norm import EdgeNorm
 from litesnn.genotype import PRIMITIVES, Genotype, cell_edges, decode
 from litesnn.layout import candidates, cell_shapes
@@ -157,9 +157,9 @@ class Network(nn.Module):
     def _compressed(
         self, x: Tensor, shares: Shares | None
     ) -> tuple[Tensor | None, list[Sequence[Tensor]], Tensor | None]:
-        """Weights of stem, cells and classifier, all made at once in training on a GPU; None and () are made where used."""
+        """Weights of stem, cells and classifier, all made at once on a GPU; None and () are made where used."""
         none: list[Sequence[Tensor]] = [()] * len(self.cells)
-        if not self.training or native.usable(x) or not gpu.usable(x, self.stem.weight):
+        if native.usable(x) or not gpu.usable(x, self.stem.weight):
             return None, none, None
         from litesnn.gpu.compress import compress_all  # needs Triton
 
@@ -188,7 +188,8 @@ class Network(nn.Module):
 
             weight = self.stem.compressed_weight(None) if weight is None else weight
             return on_gpu(x, weight, self.stem.stride, norm, None)[0]
-        return norm(self.stem(x, None))
+        weight = self.stem.compressed_weight(None) if weight is None else weight
+        return norm(convolve(x, weight, self.stem.stride, spikes=False))
 
 
 def _rate(spikes: Tensor, timesteps: int) -> Tensor:

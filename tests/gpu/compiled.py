@@ -39,7 +39,8 @@ def gpu() -> FakeGpu:
 def steps(
     gpu: FakeGpu, recipe: Recipe, genotype: Genotype, dataset: Dataset, p: float, *, kernels: bool
 ) -> tuple[Watch, Watch]:
-    """What the second step of a search and of a retraining does; the first may move tables that stay."""
+    """What the second step of a search and of a retraining does, of one cell; the first may move tables that stay."""
+    recipe, genotype = replace(recipe, widths=(1,)), replace(genotype, bits=genotype.bits[:1])
     search = gpu.build(lambda device: Search(replace(POINT, p=p), recipe, gpu.dataset(dataset), device=device))
     retrain = gpu.build(lambda device: Retrain(replace(genotype, p=p), recipe, gpu.dataset(dataset), device=device))
     x = gpu.move(torch.empty(8, *recipe.input_shape))

@@ -3,6 +3,7 @@
 Run by ``test_gpu.py`` with ``TRITON_INTERPRET=1``, which must be set before Triton is imported.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ def plain_lif(inputs: Sequence[Tensor], shares: Sequence[Tensor | None], timeste
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 3, 5, 7), (2, 24, 8, 8)])
-@pytest.mark.parametrize("timesteps", [1, 2, 5])
+@pytest.mark.parametrize("timesteps", [1, 5])
 def test_neurons(shape: tuple[int, ...], timesteps: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     currents = [last(timesteps * shape[0], *shape[1:]).to(dtype) for _ in range(4)]
@@ -83,7 +84,7 @@ def test_neurons_whose_gradient_is_a_part_of_the_channels() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("rounds", "targets", "width"), [(1, 1, 3), (2, 3, 5), (3, 1, 16), (1, 4, 33)])
+@pytest.mark.parametrize(("rounds", "targets", "width"), [(1, 1, 3), (2, 3, 5), (1, 4, 33)])
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 5, 7)])
 def test_norm_and_sum(rounds: int, targets: int, width: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     torch.manual_seed(0)
@@ -183,20 +184,20 @@ def test_a_network_with_kernels_is_the_network(monkeypatch: pytest.MonkeyPatch, 
     x, labels = torch.randn(4, *recipe.input_shape), torch.tensor([0, 1, 2, 0])
     for chosen in (None, genotype):
         torch.manual_seed(0)
-        network = Network(recipe, 4, 3, 50, chosen, auxiliary=chosen is not None)
-        arch = ArchParameters(recipe)
+        fresh = Network(recipe, 4, 3, 50, chosen, auxiliary=chosen is not None), ArchParameters(recipe)
         found = []
         for device_type in ("cpu", None):
             monkeypatch.setattr(gpu, "device_type", lambda found=device_type: found)
-            for parameter in [*network.parameters(), *arch.parameters()]:
-                parameter.grad = None
+            network, arch = copy.deepcopy(fresh)  # running statistics move
             shares = arch.shares() if chosen is None else None
             output = network.train()(x, 2, shares, measure_rates=True)
             assert output.rates is not None
             loss = torch.nn.functional.cross_entropy(output.logits.mean(0), labels) + output.rates.sum()
             loss.backward()
             grads = [p.grad for p in [*network.parameters(), *arch.parameters()] if p.grad is not None]
-            found.append([loss.detach(), output.rates.detach(), *(grad.clone() for grad in grads)])
+            with torch.no_grad():
+                evaluated = network.eval()(x, 2, shares).logits
+            found.append([loss.detach(), output.rates.detach(), evaluated, *(grad.clone() for grad in grads)])
         assert len(found[0]) == len(found[1]) > 15
         for got, other in zip(*found, strict=True):
             tolerance = 1e-3 if precision == "fp32" else 0.05

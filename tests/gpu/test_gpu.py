@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", ["without_one", "compiled", "interpreted"])
 def test_in_a_process_of_its_own(cases: str) -> None:
     if cases != "without_one" and find_spec("triton") is None:
