@@ -52,7 +52,7 @@ def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
     for row in networks:
         place = float(row["file_bytes"]) / 1e3, float(row["test_accuracy"])
         panel.plot(*place, "o", color=BLUE, markersize=6)
-        text = f"C = {row['retrain_channels']}, {float(row['core_minutes']):.0f} min of a core"
+        text = f"C = {row['retrain_channels']}, T = {row['timesteps']}, {float(row['core_minutes']):.0f} min of a core"
         at, side = ((8, -4), "left") if place[0] < 30 else ((-8, 5), "right")
         panel.annotate(text, place, xytext=at, textcoords="offset points", ha=side, fontsize=9, color=BLUE)
     panel.set_xscale("log")
