@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts files with clusters first, since they take longest, and gives every file or all of those a group."""
     clusters = {item.path for item in items if item.get_closest_marker("cluster")}
