@@ -81,8 +81,11 @@ class EdgeConvs(nn.Module):
             weight = self.conv.compressed_weight(bit_shares) if weight is None else weight
             spread = on_gpu(x, weight, self.conv.stride, self.norm, op_shares, self.conv.precision)
         else:
-            weight = self.conv.compressed_weight(bit_shares) if weight is None else weight
-            out = convolve(x, weight, self.conv.stride, spikes=True, precision=self.conv.precision)
+            conv = self.conv
+            if weight is None:
+                out = conv(x, bit_shares)
+            else:
+                out = convolve(x, weight, conv.stride, spikes=True, precision=conv.precision)
             spread = self.norm.spread(out, op_shares)
         return list(zip(self.targets, spread, strict=True))
 

@@ -188,8 +188,7 @@ class Network(nn.Module):
 
             weight = self.stem.compressed_weight(None) if weight is None else weight
             return on_gpu(x, weight, self.stem.stride, norm, None)[0]
-        weight = self.stem.compressed_weight(None) if weight is None else weight
-        return norm(convolve(x, weight, self.stem.stride, spikes=False))
+        return norm(self.stem(x, None) if weight is None else convolve(x, weight, self.stem.stride, spikes=False))
 
 
 def _rate(spikes: Tensor, timesteps: int) -> Tensor:
