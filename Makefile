@@ -31,7 +31,7 @@ test: $(READY) ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 # Reinstalls only when the lock file or the project's own metadata is newer than the environment.
 $(READY): requirements.lock pyproject.toml
