@@ -159,7 +159,7 @@ class Network(nn.Module):
     ) -> tuple[Tensor | None, list[Sequence[Tensor]], Tensor | None]:
         """Weights of stem, cells and classifier, all made at once on a GPU; None and () are made where used."""
         none: list[Sequence[Tensor]] = [()] * len(self.cells)
-        if native.usable(x) or not gpu.usable(x, self.stem.weight):
+        if native.usable(x) or not isinstance(self.stem, CompConv) or not gpu.usable(x, self.stem.weight):
             return None, none, None
         from litesnn.gpu.compress import compress_all  # needs Triton
 
