@@ -159,7 +159,8 @@ class Network(nn.Module):
     ) -> tuple[Tensor | None, list[Sequence[Tensor]], Tensor | None]:
         """Weights of stem, cells and classifier, all made at once on a GPU; None and () are made where used."""
         none: list[Sequence[Tensor]] = [()] * len(self.cells)
-        if native.usable(x) or not isinstance(self.stem, CompConv) or not gpu.usable(x, self.stem.weight):
+        latent = self.stem._parameters.get("weight")  # a shipped network has fixed convolutions instead
+        if native.usable(x) or latent is None or not gpu.usable(x, latent):
             return None, none, None
         from litesnn.gpu.compress import compress_all  # needs Triton
 
