@@ -17,7 +17,7 @@ RECIPE_CASES = [
     ("--schedule step", "schedule: expected one of cosine, linear, got 'step'"),
     ("--label-smoothing x", "label_smoothing: expected a number"),
     ("--logit-scale 0", "logit_scale: expected a finite number above 0"),
-    ("--mask-n 17", "mask_n: expected an integer at least 0 and at most 16"),
+    ("--mask-n 17", "mask_n: expected an integer of at least 0 and at most 16"),
     ("--norm-weight -1", "norm_weight: expected a finite number above 0"),
     ("--flip-order never", "flip_order: expected one of random, alternating"),
     ("--crop-border black", "crop_border: expected one of zeros, reflect"),
