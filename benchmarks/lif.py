@@ -28,9 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.limits import bandwidth
+from benchmarks.limits import add_array, array_bytes, bandwidth
 from benchmarks.record import begin, command, heading, own_process, parser, progress, seconds, spread, table
-from litesnn.checks import InputError, check_choice, check_integer
+from litesnn.checks import InputError, check_choice
 from litesnn.device import prepare_cpu
 from litesnn.neuron import dspike, lif
 
@@ -184,14 +184,14 @@ def timed(timesteps: int, neurons: int) -> dict[str, Any]:
     return {"forward": middle[0], "backward": middle[1], "spikes": int(kept[0].detach().sum())}
 
 
-def measure(sizes: tuple[tuple[int, int], ...], wanted: list[str], repeats: int, array: int) -> dict[str, Any]:
+def measure(sizes: tuple[tuple[int, int], ...], wanted: list[str], repeats: int, array: int | None) -> dict[str, Any]:
     """Everything that is kept of a run, ready for JSON.
 
     Args:
         sizes: (T, neurons).
         wanted: of ``WAYS``, the first of them ``litesnn``; those whose package is missing are left out.
         repeats: blocks of calls of each way and size.
-        array: least bytes of the arrays that bandwidth is measured on.
+        array: as for ``bandwidth``.
     """
     ways = [way for way in wanted if _installed(way)]
     settings = {"repeats": repeats, "tau": TAU, "threshold": THRESHOLD, "b": B}
@@ -269,15 +269,15 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = [f"{timesteps}x{neurons}" for timesteps, neurons in SIZES]
     made.add_argument("--sizes", nargs="+", default=sizes, help="each T x neurons, such as 6x98304")
     made.add_argument("--ways", nargs="+", default=list(WAYS), help="what is measured besides litesnn (default all)")
-    made.add_argument("--array", type=int, default=256, help="least MiB of the arrays that bandwidth is measured on")
+    add_array(made)
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
-        check_integer("array", options.array, minimum=1)
+        array = array_bytes(options)
         for way in options.ways:
             check_choice("ways", way, WAYS)
         ways = list(dict.fromkeys(["litesnn", *options.ways]))
-        return measure(tuple(map(_read_size, options.sizes)), ways, options.repeats, options.array << 20)
+        return measure(tuple(map(_read_size, options.sizes)), ways, options.repeats, array)
 
     return command(options, run, report)
 

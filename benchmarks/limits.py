@@ -11,6 +11,7 @@ is written; what a cache fetches only to overwrite it is not counted.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import shutil
 import subprocess
@@ -88,14 +89,14 @@ def matrix_rate(size: int, dtype: str, repeats: int) -> float:
     return 2 * size**3 / least_seconds(lambda: torch.mm(a, b, out=out), repeats) / 1e9
 
 
-def bandwidth(repeats: int, smallest: int = SMALLEST_ARRAY) -> dict[str, Any]:
+def bandwidth(repeats: int, array: int | None = None) -> dict[str, Any]:
     """Memory bandwidth in GB/s: of every way, and the best of each kind.
 
     Args:
         repeats: measured calls of each way.
-        smallest: least bytes of an array.
+        array: bytes of an array; if None, four times the last-level cache, 256 MiB at least.
     """
-    count = max(smallest, min(4 * machine.last_cache_bytes(), 2**31)) // 4 // 16 * 16
+    count = (array or max(SMALLEST_ARRAY, min(4 * machine.last_cache_bytes(), 2**31))) // 4 // 16 * 16
     x, y, z = (torch.full((count,), 0.5) for _ in range(3))
     size = 4 * count
     ways: dict[str, dict[str, tuple[int, Callable[[], object]]]] = {
@@ -120,6 +121,24 @@ def bandwidth(repeats: int, smallest: int = SMALLEST_ARRAY) -> dict[str, Any]:
     return {"array_mib": size / 2**20, "ways": found, **best, "best": max(best.values())}
 
 
+def add_array(made: argparse.ArgumentParser) -> None:
+    """Adds the option that ``array_bytes`` reads."""
+    text = "MiB of the arrays that bandwidth is measured on (default four times the last-level cache, 256 at least)"
+    made.add_argument("--array", type=int, help=text)
+
+
+def array_bytes(options: argparse.Namespace) -> int | None:
+    """What ``bandwidth`` is given.
+
+    Raises:
+        InputError: less than 1.
+    """
+    if options.array is None:
+        return None
+    check_integer("array", options.array, minimum=1)
+    return int(options.array) << 20
+
+
 def stream_library(folder: Path) -> ctypes.CDLL | None:
     """The loops of ``stream.c``, compiled for this processor; None without a compiler."""
     compiler = shutil.which("cc")
@@ -142,14 +161,14 @@ def stream_library(folder: Path) -> ctypes.CDLL | None:
     return library
 
 
-def measure(recipe: Recipe, repeats: int, matrices: tuple[int, ...], array: int) -> dict[str, Any]:
+def measure(recipe: Recipe, repeats: int, matrices: tuple[int, ...], array: int | None) -> dict[str, Any]:
     """All limits, ready for JSON.
 
     Args:
         recipe: whose supernet's convolutions are measured, with ``search_batch`` samples.
         repeats: measured calls of each kind.
         matrices: sides of the matrices.
-        array: least bytes of the arrays for bandwidth.
+        array: as for ``bandwidth``.
     """
     settings = {"batch": recipe.search_batch, "channels": recipe.search_channels, "timesteps": recipe.timesteps}
     result = begin("limits", {**settings, "repeats": repeats})
@@ -198,17 +217,17 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
     made.add_argument("--channels", type=int, default=48, help="C of the supernet (default 48)")
     made.add_argument("--timesteps", type=int, default=6, help="T (default 6)")
-    made.add_argument("--array", type=int, default=SMALLEST_ARRAY >> 20, help="least size of arrays in MiB")
+    add_array(made)
     made.add_argument("--matrices", type=int, nargs="+", default=list(MATRICES), help="sides of the matrices")
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
-        check_integer("array", options.array, minimum=1)
+        array = array_bytes(options)
         check_integers("matrices", options.matrices, minimum=1)
         recipe = Recipe.preset(
             "cifar10", search_batch=options.batch, search_channels=options.channels, timesteps=options.timesteps
         )
-        return measure(recipe, options.repeats, tuple(options.matrices), options.array << 20)
+        return measure(recipe, options.repeats, tuple(options.matrices), array)
 
     return command(options, run, report)
 

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.limits import array_bytes
 from benchmarks.naive import NaiveNetwork
 from benchmarks.record import command
 from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
 from benchmarks.work import retrain_work
-from litesnn.checks import check_integer
 from litesnn.config import Recipe
 from litesnn.genotype import PRIMITIVES, Genotype
 from litesnn.retraining import Retrain
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
-        check_integer("array", options.array, minimum=1)
+        array = array_bytes(options)
         recipe = Recipe.preset(
             "cifar10",
             retrain_batch=options.batch,
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
             "nodes": str(genotype.nodes),
         }
         work = retrain_work(recipe, genotype)
-        return measure("retrain_step", SIDES, recipe, work, options.repeats, settings, options.array << 20)
+        return measure("retrain_step", SIDES, recipe, work, options.repeats, settings, array)
 
     return command(options, run, report)
 

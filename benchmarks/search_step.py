@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.limits import array_bytes
 from benchmarks.naive import NaiveNetwork
 from benchmarks.record import command
 from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
 from benchmarks.work import search_work
-from litesnn.checks import check_integer
 from litesnn.config import Recipe, SearchPoint
 from litesnn.joint_search import Search
 from litesnn.objective import search_loss
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
 
     def run() -> dict[str, Any]:
-        check_integer("array", options.array, minimum=1)
+        array = array_bytes(options)
         recipe = Recipe.preset(
             "cifar10",
             search_batch=options.batch,
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
             "point": POINT,
         }
         work = search_work(recipe, SearchPoint.named(POINT).p)
-        return measure("search_step", SIDES, recipe, work, options.repeats, settings, options.array << 20)
+        return measure("search_step", SIDES, recipe, work, options.repeats, settings, array)
 
     return command(options, run, report)
 

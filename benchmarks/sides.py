@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from benchmarks.limits import DTYPES, bandwidth, conv_rates, conv_seconds
+from benchmarks.limits import DTYPES, add_array, bandwidth, conv_rates, conv_seconds
 from benchmarks.record import begin, heading, own_process, progress, spread, table
 from benchmarks.record import parser as record_parser
 from benchmarks.work import Work
@@ -90,7 +90,7 @@ def timed() -> dict[str, float]:
     return {"seconds": elapsed, "peak_memory_mib": max(peak, _built), "step_memory_mib": peak - _resident}
 
 
-def _limits(work: Work, dtypes: list[str], threads: int, repeats: int, array: int) -> dict[str, Any]:
+def _limits(work: Work, dtypes: list[str], threads: int, repeats: int, array: int | None) -> dict[str, Any]:
     """Runs in a process of its own: least seconds of every convolution per dtype, and bandwidth."""
     prepare_cpu(threads)
     return {**{name: conv_seconds(work, name, repeats) for name in dtypes}, "memory": bandwidth(repeats, array)}
@@ -113,7 +113,7 @@ def measure(
     work: Work,
     repeats: int,
     settings: dict[str, Any],
-    array: int = 2**28,
+    array: int | None = None,
 ) -> dict[str, Any]:
     """Measures all sides; everything that is kept of the run, ready for JSON.
 
@@ -124,7 +124,7 @@ def measure(
         work: what a step computes.
         repeats: measured iterations of each side.
         settings: what to say of the sizes.
-        array: least bytes of the arrays that bandwidth is measured on.
+        array: as for ``bandwidth``.
     """
     names = [side.name for side in sides]
     assert NAIVE in names and len(set(names)) == len(names)
@@ -221,5 +221,5 @@ def parser(name: str, text: str | None) -> argparse.ArgumentParser:
     """The options that the benchmarks of steps have."""
     made = record_parser(name, text, repeats=5)
     made.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
-    made.add_argument("--array", type=int, default=256, help="least MiB of the arrays that bandwidth is measured on")
+    add_array(made)
     return made

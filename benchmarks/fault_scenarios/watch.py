@@ -38,6 +38,7 @@ class Watch:
         self.trials = experiment / "trials"
         self.seen: dict[str, dict[Epoch, dict[float, float]]] = {}  # trial, epoch, its seconds: when it was first seen
         self.attempts: dict[str, dict[str, float]] = {}  # trial, who claimed it: when that was first seen
+        self._read: dict[Path, tuple[int, int, int]] = {}  # what a file was when it was last read: looks come often
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -61,10 +62,15 @@ class Watch:
                 self.attempts.setdefault(path.parent.name, {}).setdefault(who, time.monotonic())
         for path in self.trials.glob("*/metrics.jsonl"):
             with suppress(OSError, ValueError):
+                facts = path.stat()
+                stamp = facts.st_ino, facts.st_mtime_ns, facts.st_size
+                if self._read.get(path) == stamp:
+                    continue
                 lines = path.read_text(encoding="utf-8").splitlines()
                 now, epochs = time.monotonic(), self.seen.setdefault(path.parent.name, {})
                 for record in map(json.loads, lines):
                     epochs.setdefault((record["phase"], record["epoch"]), {}).setdefault(record["seconds"], now)
+                self._read[path] = stamp
 
     def epochs(self, trial: str = "") -> int:
         """Epochs that have reached the disk, of one trial or of all; repetitions do not count."""

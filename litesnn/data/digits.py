@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 
 from litesnn.config import Recipe
@@ -26,16 +31,28 @@ def load_digits(recipe: Recipe) -> Dataset:
     Raises:
         InputError: scikit-learn is not installed.
     """
-    source = import_package("sklearn.datasets", "scikit-learn").load_digits()
-    pixels = torch.as_tensor(source.images, dtype=torch.float64)  # [1797, 8, 8], whole numbers 0..16
+    images, labels = _arrays()
+    pixels = torch.as_tensor(images, dtype=torch.float64)  # [1797, 8, 8], whole numbers 0..16
     inputs = (pixels * 255 / 16).round().to(torch.uint8).unsqueeze(1)
-    samples = Split(inputs, torch.as_tensor(source.target, dtype=torch.int64))
+    samples = Split(inputs, torch.as_tensor(labels, dtype=torch.int64))
     rest, test = stratified_split(samples.labels, TEST_FRACTION, TEST_SEED)
     return Dataset.hold_out(
         "digits",
-        tuple(str(digit) for digit in source.target_names),
+        tuple(map(str, range(10))),
         samples.take(rest),
         samples.take(test),
         val_fraction=recipe.val_fraction,
         seed=recipe.split_seed,
     )
+
+
+def _arrays() -> tuple[Any, Any]:
+    """Images and labels from scikit-learn's own file where it lies as it always has: importing the package takes seconds."""
+    found = find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            table = np.loadtxt(file, delimiter=",")  # 64 pixels and the digit in a row
+            return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    source = import_package("sklearn.datasets", "scikit-learn").load_digits()
+    return source.images, source.target

@@ -92,6 +92,7 @@ def test_a_small_run_measures_all_limits(tmp_path: Path, capsys: pytest.CaptureF
     assert limits.main([*sizes, "--threads", "1", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     assert result["bandwidth_gb_s"]["best"] >= result["bandwidth_gb_s"]["copy"] > 0
+    assert result["bandwidth_gb_s"]["array_mib"] == 1  # and no more: four times a server's cache are gigabytes
     for dtype in limits.DTYPES:
         convs = result[dtype]["convolution_gflop_s"]
         assert 0 < convs["own_shapes"] <= convs["peak"]

@@ -68,6 +68,14 @@ class User(Processes):
         """A line in a shell that has sourced the cluster's file."""
         return ["bash", "-c", f". {self.cluster}/environment && {line}"]
 
+    def asked(self, path: str) -> Any:
+        """What Ray's dashboard answers to whoever has the token."""
+        token = (self.home / ".ray" / "auth_token").read_text()
+        url = f"http://127.0.0.1:{self.dashboard}/api/{path}"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
     def servers(self) -> list[psutil.Process]:
         """Every process of the cluster's sessions, whatever it has made of its environment."""
         leaders = {int(line) for line in (self.cluster / "leaders").read_text().split()}
@@ -143,9 +151,10 @@ def test_the_readme_word_for_word(user: User) -> None:
 
     log = run(user.shell(f"{submit} {TINY}"), user.project)
     (job,) = set(re.findall(r"raysubmit_\w+", log))
-    wait_until(lambda: re.search("succeeded|failed", run(user.shell(f"ray job status {job}"), user.project)))
+    wait_until(lambda: user.asked(f"jobs/{job}")["status"] in ("SUCCEEDED", "FAILED"))
     log = run(user.shell(f"ray job logs {job}"), user.project)
     assert "2 trials: 2 finished" in log, log
+    assert "succeeded" in run(user.shell(f"ray job status {job}"), user.project)
     assert "2 trials: 2 finished" in run(["bash", "-c", watch], user.project)
 
     # Points arrived while the job ran, and the page ends by itself with Ctrl-C, its open stream too.

@@ -1,6 +1,8 @@
 """The digits against scikit-learn's own arrays."""
 
+import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -40,7 +42,25 @@ def test_the_test_split_is_a_fifth_of_each_class_and_the_same_for_every_recipe()
 
 
 def test_a_missing_package_is_one_line_that_names_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # how Python marks a module that cannot be imported
+    for module in ("sklearn", "sklearn.datasets"):
+        monkeypatch.setitem(sys.modules, module, None)  # how Python marks a module that cannot be imported
     with pytest.raises(InputError, match="^scikit-learn: expected the package to be installed, got .*pip install") as e:
         load_digits(Recipe.preset("digits"))
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("found", [None, "elsewhere"])
+def test_without_the_file_that_is_read_scikit_learn_is_asked(monkeypatch, tmp_path, found):
+    expected = load_digits(Recipe.preset("digits"))
+    spec = found and mock.Mock(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("litesnn.data.digits.find_spec", lambda name: spec)
+    for one, other in zip(_all(load_digits(Recipe.preset("digits"))), _all(expected), strict=True):
+        assert torch.equal(one.inputs, other.inputs) and torch.equal(one.labels, other.labels)
+
+
+def test_the_digits_are_read_without_importing_scikit_learn():
+    code = (
+        "import sys; from litesnn.config import Recipe; from litesnn.data.digits import load_digits; "
+        "load_digits(Recipe.preset('digits')); print([m for m in ('sklearn', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

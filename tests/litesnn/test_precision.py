@@ -135,22 +135,30 @@ torch.save(found, sys.argv[1])
 """
 
 
+def results(file: Path, **environment: str) -> list[Tensor]:
+    command = [sys.executable, "-c", PROGRAM, str(file)]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found: list[Tensor] = torch.load(file, weights_only=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
+    """What this processor computes."""
+    return results(tmp_path_factory.mktemp("here") / "here")
+
+
 @built
 @pytest.mark.slow
 @pytest.mark.parametrize("lacking", EXTENSIONS)
-def test_processors_of_fewer_and_shorter_registers_get_the_same(tmp_path: Path, lacking: str) -> None:
+def test_processors_of_fewer_and_shorter_registers_get_the_same(
+    here: list[Tensor], tmp_path: Path, lacking: str
+) -> None:
     """A library built as if this processor lacked what it has: other vectors, other blocks, the same results."""
-
-    def results(name: str, **environment: str) -> list[Tensor]:
-        command = [sys.executable, "-c", PROGRAM, str(tmp_path / name)]
-        done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        found: list[Tensor] = torch.load(tmp_path / name, weights_only=True)
-        return found
-
-    without = results("without", CC=f"cc -mno-{lacking}", XDG_CACHE_HOME=str(tmp_path))
+    without = results(tmp_path / "without", CC=f"cc -mno-{lacking}", XDG_CACHE_HOME=str(tmp_path))
     assert len(list(tmp_path.rglob("*.so"))) == 1
-    for index, (one, other) in enumerate(zip(results("here"), without, strict=True)):
+    for index, (one, other) in enumerate(zip(here, without, strict=True)):
         in_16_bits = index < 30 and index % 6 > 2
         assert off(one, other) <= (ROUNDED if in_16_bits else 1e-5), index
 

@@ -46,6 +46,8 @@ def output_of(process: subprocess.Popen[Any]) -> str:
 class Processes:
     """Starts programs and ends them with all that they started themselves, which carries a mark in its environment.
 
+    Whatever their home is, they find the kernels compiled and the fonts listed that others have, which takes long.
+
     Args:
         **variables: added to the environment, from which everything of Ray's is taken away.
     """
@@ -55,6 +57,7 @@ class Processes:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.environment = {
             **kept,
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
             "PATH": f"{PYTHON_BIN}{os.pathsep}{os.environ['PATH']}",
             _MARK: self.mark,
             **variables,
@@ -127,15 +130,26 @@ class Cluster(Processes):
         self.secrets = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         super().__init__(**self.secrets, RAY_JOB_STOP_WAIT_TIME_S="60", **variables)
         self.nodes = 0
+        self.more: list[str] = []  # options of every node
         self.port, self.dashboard_port = _free_port(), _free_port()
         self.address, self.dashboard = f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.dashboard_port}"
 
-    def start_head(self, cpus: int = 1) -> None:
-        """Starts the head and waits until it is there."""
-        self._start_node(
-            ["--head", f"--port={self.port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
-            + [f"--ray-client-server-port={_free_port()}", f"--num-cpus={cpus}"]
-        )
+    def start_head(self, cpus: int = 1, *, dashboard: bool = False) -> None:
+        """Starts the head and waits until it is there.
+
+        Args:
+            cpus: its CPUs.
+            dashboard: with Ray's dashboard, which takes jobs, and all that ``ray start`` starts by itself. Without, a
+                dozen processes fewer, which take longer to start than all others: no dashboard, no autoscaler, nobody
+                who carries logs to drivers.
+        """
+        options = ["--head", f"--port={self.port}", f"--ray-client-server-port={_free_port()}", f"--num-cpus={cpus}"]
+        if dashboard:
+            options += ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
+        else:
+            options += ["--include-dashboard=false", "--no-monitor"]
+            self.more = ["--include-log-monitor=false"]
+        self._start_node(options)
 
     def start_node(self, cpus: int = 1, *, blind_to: Path | None = None) -> None:
         """Starts a further node and waits until it has joined.
@@ -164,7 +178,7 @@ class Cluster(Processes):
         ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
         with log.open("w") as file:
             process = subprocess.Popen(
-                [*command, *ports, "--object-store-memory=200000000", *arguments],
+                [*command, *ports, "--object-store-memory=200000000", *self.more, *arguments],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,

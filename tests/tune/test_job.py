@@ -19,7 +19,7 @@ LONG = [*RECIPE, "--retrain-epochs", "40", "--no-early-stopping"]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with Cluster() as started:
-        started.start_head()
+        started.start_head(dashboard=True)
         started.start_node()
         yield started
 

@@ -1,8 +1,7 @@
-"""The command on a real Ray cluster of its own, with real digits: results, resuming, a killed worker, a diverging point."""
+"""The command on real Ray clusters, most of them its own, with real digits: results, resuming, a killed worker, a diverging point."""
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import pandas as pd
 import psutil
 import pytest
 from PIL import Image
+
+from tests.tune.clusters import PARETO, Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,12 @@ def start(storage: Path, *more: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command, *OPTIONS, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd
     )
+
+
+def join(cluster: Cluster, storage: Path, *more: str, code: int = 0) -> str:
+    """The command on a cluster that stands, to its end."""
+    place = ["--storage", str(storage), "--address", cluster.address]
+    return cluster.run([*PARETO, *place, *OPTIONS, *more], storage, code)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -130,26 +137,24 @@ def test_a_killed_worker_continues_from_its_last_epoch(tmp_path: Path) -> None:
     assert "1 network on the front" in output
 
 
-def test_a_trial_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
+def test_a_trial_that_fails_is_listed_with_its_reason(standing_cluster: Cluster, tmp_path: Path) -> None:
     """A damaged genotype makes its every attempt fail."""
     broken = tmp_path / "digits" / "trials" / "l1_0-l2_0-p_50-seed_0"
     broken.mkdir(parents=True)
     (broken / "genotype.json").write_text("{")
-    output = finish(start(tmp_path, "--points", "0,0,50 0,0,0", cwd=tmp_path))
+    output = join(standing_cluster, tmp_path, "--points", "0,0,50 0,0,0")
     assert "l1_0-l2_0-p_50-seed_0 failed: litesnn.checks.InputError: genotype: expected JSON" in output
     assert "1 network on the front" in output
 
 
-def test_more_cpus_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
-    process = start(tmp_path, "--cpus-per-trial", str((os.cpu_count() or 1) + 1), cwd=tmp_path)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "cpus-per-trial: expected at most" in output.splitlines()[-1]
+def test_more_cpus_than_the_cluster_has_is_refused(standing_cluster: Cluster, tmp_path: Path) -> None:
+    output = join(standing_cluster, tmp_path, "--cpus-per-trial", "3", code=2)
+    assert "cpus-per-trial: expected at most the 2" in output.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_without_a_finished_network_still_reports(tmp_path: Path) -> None:
-    output = finish(start(tmp_path, "--points", "1e300,0,50", cwd=tmp_path))
+def test_a_run_without_a_finished_network_still_reports(standing_cluster: Cluster, tmp_path: Path) -> None:
+    output = join(standing_cluster, tmp_path, "--points", "1e300,0,50")
     assert "not in the front: l1_1e+300-l2_0-p_50-seed_0 diverged" in output
     assert "no finished network yet" in output
     assert (tmp_path / "digits" / "front.png").is_file()

@@ -6,7 +6,6 @@ Each experiment is run once or extended; what follows from its files alone is as
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -22,10 +21,8 @@ SHORT = [*RECIPE, "--retrain-epochs", "2"]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(WANDB_MODE="offline", WANDB_SILENT="true") as cluster:
-        cluster.start_head(cpus=2)
-        yield cluster
+def cluster(standing_cluster: Cluster) -> Cluster:
+    return standing_cluster
 
 
 @pytest.fixture(scope="module")

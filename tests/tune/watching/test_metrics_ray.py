@@ -88,7 +88,7 @@ def cluster() -> Iterator[Watched]:
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not installed: apt-get install prometheus")
     with Watched() as started:
-        started.start_head(cpus=2)
+        started.start_head(cpus=2, dashboard=True)
         yield started
 
 
