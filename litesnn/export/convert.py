@@ -30,6 +30,7 @@ from litesnn.compconv import CompConv
 from litesnn.export.file_layout import RATE_UNIT, rows_fed
 from litesnn.export.packed import Packed
 from litesnn.export.plan import make_plan
+from litesnn.export.shorten import shorten
 from litesnn.genotype import Genotype
 from litesnn.model import Model
 from litesnn.network import Network
@@ -60,9 +61,21 @@ class FixedConv(CompConv):
         return self.fixed
 
 
-@torch.no_grad()
 def pack(model: Model) -> Packed:
-    """The packed form of a trained model.
+    """The packed form of a trained model, its scales and biases as short as leave every spike where it is.
+
+    Those of a network that came from a packed file stay as they are: they have been shortened, and trained since perhaps.
+
+    Raises:
+        InputError: weights or batch norm are not finite.
+    """
+    packed = pack_exactly(model)
+    return packed if model.network.stem_norm.folded else shorten(packed)
+
+
+@torch.no_grad()
+def pack_exactly(model: Model) -> Packed:
+    """The packed form of a trained model with the very numbers that its evaluation uses.
 
     Raises:
         InputError: weights or batch norm are not finite.

@@ -13,7 +13,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.cost import derived_cost
 from litesnn.evaluate import evaluate
-from litesnn.export.convert import pack, unpack
+from litesnn.export.convert import pack, pack_exactly, unpack
 from litesnn.export.packed import read_packed
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
@@ -42,7 +42,7 @@ def test_the_whole_test_set(trained: Trained) -> None:
     if not differ:
         assert torch.equal(out.logits, output.logits)
     assert torch.equal(out.logits.mean(0).argmax(-1), output.logits.mean(0).argmax(-1))
-    networks = [unpack(packed, CPU, double=True).network for packed in (trained.whole, trained.packed)]
+    networks = [unpack(packed, CPU, double=True).network for packed in (pack_exactly(trained.model), trained.packed)]
     rows = [spikes_of(lambda n=n: n(trained.x[:100].double(), timesteps))[0] for n in networks]
     assert differing(*rows, alive) == 0
 
