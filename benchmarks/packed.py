@@ -24,6 +24,7 @@ from litesnn.config import Recipe
 from litesnn.export.convert import pack
 from litesnn.export.packed import Packed
 from litesnn.export.plan import make_plan
+from litesnn.export.shorten import shorten
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.writer import file_of
 from litesnn.files import write_text
@@ -71,7 +72,7 @@ def random_network(name: str) -> Packed:
     """A network of CIFAR's shapes with random masks, codes of Gaussian weights and batch norm that lets neurons fire."""
     bits, p = CIFAR[name]
     recipe = Recipe.preset("cifar10-small", retrain_channels=32, search_channels=32, widths=(2, 2, 4, 4, 4))
-    genotype = {"nodes": NODES, "bits": [bits] * recipe.cells, "timesteps": 3, "p": p}
+    genotype = {"nodes": NODES, "bits": [bits] * recipe.cells, "timesteps": recipe.timesteps, "p": p}
     plan, draw = make_plan(recipe, genotype), np.random.default_rng(0)
     codes = []
     for layer in plan.layers:
@@ -80,7 +81,7 @@ def random_network(name: str) -> Packed:
         flat[draw.permutation(layer.weights)[kept_count(layer.weights, p) :]] = 0
         codes.append(flat.astype(np.int8).reshape(layer.shape))
     ones = np.ones((3, 1, 1), np.float32)
-    return Packed(
+    packed = Packed(
         recipe=recipe,
         genotype=genotype,
         classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
@@ -92,6 +93,7 @@ def random_network(name: str) -> Packed:
         std=ones * np.float32(0.25),
         rates=np.full((len(plan.rows), plan.timesteps), 0.1, np.float32),
     )
+    return shorten(packed)
 
 
 def measure(packed: Packed) -> dict[str, Any]:
