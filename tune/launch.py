@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune as ray_tune
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.stopper import CombinedStopper
 from ray.tune.trainable.function_trainable import wrap_function
 from rich.console import Console
 
 from litesnn.config import Recipe
 from tune.plan.points import Trial
 from tune.plan.space import Space
+from tune.results.goals import Goals
 from tune.running.cluster import resources
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
@@ -30,6 +32,7 @@ from tune.storage.objectives import Reference
 from tune.storage.store import OUTCOMES, Experiment
 from tune.trials.shared_data import Arrays
 from tune.trials.trial import run_trial
+from tune.watching.enough import Enough
 from tune.watching.live import LiveTable
 from tune.watching.loggers import loggers
 from tune.watching.metrics_ray import Metrics
@@ -48,6 +51,7 @@ class Launch:
         reference: of the hypervolume.
         data: arrays of both phases.
         slots: how many trials the cluster runs at once.
+        goals: at which the run ends before all trials are over.
         console: where progress is shown.
     """
 
@@ -57,6 +61,7 @@ class Launch:
     reference: Reference
     data: dict[str, Arrays]
     slots: int
+    goals: Goals
     console: Console
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,7 +121,9 @@ class Launch:
         )
         watchdog = Watchdog(settings.trial_timeout_s, self.console)
         outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {}, watchdog.reasons)
-        budget = None if settings.time_budget_s is None else TimeBudget(settings.time_budget_s)
+        ends: list[Stopper] = [Enough(self.goals, live)]
+        if settings.time_budget_s is not None:
+            ends.append(TimeBudget(settings.time_budget_s))
         samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
         metrics = Metrics(live, self.recipe, before, self.experiment.path, samples, again)
         followers: list[Callback] = [watchdog, outcomes, live, metrics]
@@ -136,7 +143,7 @@ class Launch:
             run_config=ray_tune.RunConfig(
                 # A clock that is set back must not lead into the folder of an earlier run.
                 name=f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
-                stop=budget,
+                stop=CombinedStopper(*ends),
                 failure_config=ray_tune.FailureConfig(max_failures=RETRIES),
                 callbacks=callbacks,
                 verbose=0,

@@ -16,6 +16,7 @@ from tune.plan.points import Trial, default_points, fitted, parse_points, trials
 from tune.plan.space import Range, Space, channels_range_from, grid, lambda_range_from, low_discrepancy, p_range_from
 from tune.plan.study import check_storage, make_sampler
 from tune.reading import make_console, show_and_write
+from tune.results.goals import Goals, parse_target
 from tune.results.reference import reference_of
 from tune.running.cluster import check_shared, connect, slots
 from tune.running.settings import Settings
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> None:
     console = make_console()
     recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
     check_loggers(settings.log)
+    if settings.target:
+        parse_target(settings.target)
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
     design = Design(settings, args.preset, recipe)
     experiment.check(recipe.to_dict())
@@ -56,6 +59,11 @@ def run(args: argparse.Namespace) -> None:
     wanted = None if design.adaptive else trials(design.points(space), settings.seeds, settings.seed)
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
+    reference = reference_of(design.widest(wanted))
+    goals = Goals(target=settings.target, patience=settings.until_stalled, reference=reference)
+    enough = goals.reached(experiment.table()) if over else ""
+    if enough:
+        todo = []
     room = 0
     if todo is None or todo:
         with console.status("waiting for Ray"):
@@ -63,7 +71,6 @@ def run(args: argparse.Namespace) -> None:
         room = slots(settings)
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
-    reference = reference_of(design.widest(wanted))
     experiment.open(recipe.to_dict(), reference, measured)
 
     launch = Launch(
@@ -73,9 +80,13 @@ def run(args: argparse.Namespace) -> None:
         reference=reference,
         data=data,
         slots=room,
+        goals=goals,
         console=console,
     )
-    if todo is None:
+    if enough:
+        console.print(f"nothing left to run; results in {experiment.path}")
+        complete = True
+    elif todo is None:
         console.print(f"{settings.num_points} points by {settings.search}; results in {experiment.path}")
         assert space is not None
         complete = launch.run_searched(space)
@@ -85,11 +96,14 @@ def run(args: argparse.Namespace) -> None:
         trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
         complete = launch.run(todo) if todo else True
+    enough = goals.reached(experiment.table())
     show_and_write(experiment, console, settings.compare or None)
     console.print("next:")
     for command in next_steps(experiment, settings.storage, experiment.table()):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
-    if complete:
+    if enough:
+        console.print(enough, highlight=False, soft_wrap=True)
+    if enough or complete:
         return
     if settings.time_budget_s is not None and time.monotonic() - started >= settings.time_budget_s:
         console.print("The time budget is spent; the same command continues.")

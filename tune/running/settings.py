@@ -15,6 +15,7 @@ GROUPS = {
     "experiment": "experiment",
     "points": "which points to try",
     "stopping": "early stopping",
+    "ending": "when the run ends",
     "resources": "resources",
     "logging": "logging",
 }
@@ -111,6 +112,21 @@ class Settings:
         "PERCENT",
     )
 
+    target: str = _setting(
+        "",
+        "ending",
+        'end in order once a network meets this, such as "acc>=85,file<=50kB" (validation accuracy; size by Eq. 18, synops)',
+        "LIMITS",
+    )
+    until_stalled: int = _setting(
+        0,
+        "ending",
+        "end in order once so many trials in a row have added nothing to the front, less than 0.1 % of the hypervolume; "
+        "0: never",
+        "N",
+    )
+    time_budget: str = _setting("", "ending", "end in order after this time, such as 90m, 2h or 1d", "TIME")
+
     address: str = _setting(
         "auto",
         "resources",
@@ -127,8 +143,6 @@ class Settings:
         "TIME",
     )
     max_concurrent: int = _setting(0, "resources", "most trials at once; 0: as many as fit", "N")
-    time_budget: str = _setting("", "resources", "end in order after this time, such as 90m, 2h or 1d", "TIME")
-
     log: tuple[str, ...] = _setting((), "logging", f"log trials by {', '.join(LOGGERS)} as well", "A,B,…")
 
     def __post_init__(self) -> None:
@@ -138,6 +152,7 @@ class Settings:
         check_integer("grace-period", self.grace_period, minimum=1)
         check_number("reduction-factor", self.reduction_factor, minimum=1.1)
         check_number("noise-margin", self.noise_margin, minimum=0, below=100)
+        check_integer("until-stalled", self.until_stalled, minimum=0)
         check_integer("cpus-per-trial", self.cpus_per_trial, minimum=1)
         check_number("gpus-per-trial", self.gpus_per_trial, minimum=0)
         check_integer("max-concurrent", self.max_concurrent, minimum=0)

@@ -103,6 +103,10 @@ class LiveTable(Callback):
         """A trial failed for good."""
         self._end(trial.config["trial"])
 
+    def table(self) -> pd.DataFrame:
+        """The trials that are over, and those that this run began and did not end."""
+        return pd.DataFrame(list(self.rows.values()), columns=COLUMNS)
+
     def _end(self, name: str) -> None:
         last = self.running.pop(name, {})
         row = self.experiment.row(name) or {"trial": name, "status": UNFINISHED}
@@ -119,7 +123,7 @@ class LiveTable(Callback):
         self._show()
 
     def _front(self) -> tuple[pd.DataFrame, float]:
-        table = pd.DataFrame(list(self.rows.values()), columns=COLUMNS)
+        table = self.table()
         return front(table), hypervolume(table, self.reference)
 
     def _summary(self) -> str:

@@ -186,6 +186,26 @@ def test_names_are_printed_as_they_are(storage: Path, capsys: pytest.CaptureFixt
     assert "not in the front: odd [x] failed: no file [red]a[/red] :x:" in output
 
 
+def test_an_experiment_that_has_stalled_runs_nothing(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("started"))
+    trials = Experiment(storage / "a").trial
+    costs = {"model_size_bits": 800, "file_bits": 1600, "bits": [2, 1], "side_bits": 0, "bit_synops": 2e3}
+    for p in (60, 70, 80, 85):  # three more like the first one, and no better
+        folder = trials(f"l1_0-l2_0-p_{p}-seed_0")
+        point = {"lambda1": 0.0, "lambda2": 0.0, "p": p, "seed": 0}
+        folder.write_start(point, Recipe.preset("digits", **_overrides()).to_dict())
+        folder.write_result("finished", **{**NUMBERS, **costs})
+    same = ["--storage", str(storage), "--name", "a", *SHORT, "--points", "0,0,90"]
+    for search in ([], ["--search", "tpe"]):
+        more = same[:-2] + search if search else same
+        code, output, _ = call(capsys, *more, "--until-stalled", "3")
+        assert code == 0 and "nothing left to run" in output
+        expected = "Stalled: the last 3 trials have added less than 0.1% to the hypervolume."
+        assert output.splitlines()[-1] == expected
+
+
 def test_a_mistyped_name_suggests_the_nearest(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (storage / "a").rename(storage / "cifar10-small")
     code, _, error = call(capsys, "status", "--storage", str(storage), "--name", "cifar-small")

@@ -191,6 +191,21 @@ def test_a_time_budget_ends_in_order_and_the_same_command_continues(cluster: Clu
     assert epochs == [1, 2, *range(1, len(epochs) - 1)]
 
 
+def test_a_target_that_is_met_ends_the_run_and_the_same_command_runs_nothing(cluster: Cluster, storage: Path) -> None:
+    points = " ".join(f"0,0,{p}" for p in range(0, 90, 10))
+    command = ["--name", "target", "--points", points, *RECIPE, "--retrain-epochs", "2", "--max-concurrent", "1"]
+    command += ["--no-early-stopping", "--target", "acc>=1,file<=100kB"]
+    output = run(cluster, storage, *command)
+    table = trials_of(storage, "target")
+    finished = table[table["status"] == "finished"]
+    assert 0 < len(finished) < 5  # the run that is over is not the ninth
+    met = finished[finished["val_accuracy"] >= 1].iloc[0]["trial"]
+    assert output.splitlines()[-1] == f"The target acc>=1,file<=100kB is met by {met}."
+    again = run(cluster, storage, *command)
+    assert "nothing left to run" in again and again.splitlines()[-1] == output.splitlines()[-1]
+    assert len(trials_of(storage, "target")) == len(table)
+
+
 def test_more_than_the_cluster_has_is_an_error_at_once(cluster: Cluster, storage: Path) -> None:
     output = run(cluster, storage, "--name", "greedy", "--gpus-per-trial", "0.25", code=2)
     line = "pareto.py: gpus-per-trial: expected at most the 0 of the largest node, got 0.25"
