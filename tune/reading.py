@@ -66,7 +66,7 @@ def merge(args: argparse.Namespace) -> None:
         genotypes |= read_genotypes(experiment, chosen[chosen["experiment"] == label])
     comparison = compare(chosen, recipe) if args.compare else None
     paths = write_report(target, table, reference_in(experiments), recipe, genotypes, comparison)
-    console.print(front_table(chosen))
+    console.print(front_table(chosen, console.width))
     _print_comparison(console, comparison)
     _print_paths(console, paths)
 
@@ -107,7 +107,7 @@ def show_and_write(experiment: Experiment, console: Console, compared: str | Non
 def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None:
     chosen = front(table)
     if len(chosen):
-        console.print(front_table(chosen))
+        console.print(front_table(chosen, console.width))
     left_out = table[~table["status"].isin([FINISHED, STOPPED])]
     for _, row in left_out.head(_SHOWN_REASONS).iterrows():
         reason = row["reason"] or ("no outcome yet" if row["status"] == UNFINISHED else "")

@@ -8,6 +8,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
+from tune.results.intervals import half_width, ties
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.rows import FINISHED
 
@@ -63,13 +64,16 @@ def front(trials: pd.DataFrame) -> pd.DataFrame:
     """The front in all three objectives, most accurate first.
 
     Returns:
-        Rows of ``trials`` with two more columns that say on which two-objective front a network lies as well.
+        Rows of ``trials`` with columns that say on which two-objective front a network lies as well, ``val_interval``, half the
+        width of its accuracy's interval in points, and ``ties_with``, a network that costs less and may be as accurate
+        (``tune.results.intervals``); that is empty for what is on the front for sure.
     """
     chosen = trials.assign(
         on_size_front=on_front(trials, [SIZE]),
         on_bit_synops_front=on_front(trials, [BIT_SYNOPS]),
     )[on_front(trials, [SIZE, BIT_SYNOPS])]
-    return chosen.sort_values([ACCURACY, SIZE], ascending=[False, True], ignore_index=True)
+    chosen = chosen.sort_values([ACCURACY, SIZE], ascending=[False, True], ignore_index=True)
+    return chosen.assign(val_interval=half_width(chosen), ties_with=ties(chosen) if "trial" in chosen else "")
 
 
 def hypervolume(trials: pd.DataFrame, reference: Reference, smaller: Sequence[str] = (SIZE, BIT_SYNOPS)) -> float:

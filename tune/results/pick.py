@@ -10,6 +10,7 @@ import pandas as pd
 
 from litesnn.checks import InputError, check_number
 from tune.results.amounts import count_text, digits, size_text, sizes_text
+from tune.results.intervals import tie
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, EQ18, FILE, SIZE
 from tune.storage.store import FINISHED
 
@@ -47,11 +48,13 @@ class Excess:
 class Pick:
     """The choice: the row of the table, and the limits that it breaks, none if it fits.
 
-    ``network`` is None where no network has finished.
+    ``network`` is None where no network has finished. ``tie`` is one within the limits too that costs less and may be as
+    accurate, see ``tune.results.intervals``.
     """
 
     network: Mapping[str, Any] | None
     excess: tuple[Excess, ...] = field(default=())
+    tie: str = ""
 
     @property
     def fits(self) -> bool:
@@ -71,6 +74,8 @@ class Pick:
         if self.excess:
             lines[0] = f"no network fits; nearest: {lines[0]}"
             lines += [f"  {excess.text}" for excess in self.excess]
+        if self.tie:
+            lines.append(f"may be as accurate, and costs less: {self.tie}")
         return "\n".join(lines + ([] if folder is None else [f"folder: {folder}"]))
 
     def to_dict(self, folder: object | None = None) -> dict[str, Any]:
@@ -80,6 +85,7 @@ class Pick:
             "fits": self.fits,
             "network": None if self.network is None else {key: _plain(row[key]) for key in _SHOWN if key in row},
             "folder": None if folder is None or self.network is None else str(folder),
+            "ties_with": self.tie or None,
             "excess": [
                 {"column": e.column, "value": e.value, "limit": e.limit, "percent_of_limit": 100 * e.share}
                 for e in self.excess
@@ -142,7 +148,8 @@ def pick(
         for column, limit, sign in limits
         if sign * (float(best[column]) - limit) > 0
     )
-    return Pick(network={str(key): value for key, value in best.drop("worst").items()}, excess=excess)
+    tied = "" if excess else tie(order[order["worst"] <= 0], 0)
+    return Pick(network={str(key): value for key, value in best.drop("worst").items()}, excess=excess, tie=tied)
 
 
 def _plain(value: Any) -> Any:

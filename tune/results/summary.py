@@ -22,12 +22,14 @@ WITHIN = 1.0  # percentage points of the best accuracy
 class Summary:
     """Counts of an experiment; ``best`` and ``smallest`` are rows of the table, None where nothing has finished.
 
+    ``sure`` of the ``front`` are those with which none ties that costs less (``tune.results.intervals``).
     ``smallest`` is the smallest network within ``WITHIN`` points of the best accuracy. Epochs count search and
     retraining together; ``epochs_saved`` is what the stopped trials would still have run.
     """
 
     states: Mapping[str, int]
     front: int
+    sure: int
     hypervolume: float
     reference: Reference
     best: Mapping[str, Any] | None
@@ -42,7 +44,8 @@ class Summary:
         texts = [f"{trials} trial{'s' * (trials != 1)}" + (f": {states}" if trials else "")]
         if self.best is None:
             return [*texts, "no finished network yet"]
-        texts.append(f"{self.front} network{'s' * (self.front != 1)} on the front")
+        sure = "" if self.sure == self.front else f", {self.sure} of them for sure"
+        texts.append(f"{self.front} network{'s' * (self.front != 1)} on the front{sure}")
         texts.append(f"hypervolume {self.hypervolume:.4g} ({reference_text(self.reference)})")
         texts.append(f"best validation accuracy {self.best[ACCURACY]:.2f} % (test {self.best['test_accuracy']:.2f} %)")
         if self.smallest is not None:
@@ -86,6 +89,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
     return Summary(
         states={str(state): int(count) for state, count in trials["status"].value_counts().items()},
         front=len(chosen),
+        sure=int((chosen["ties_with"] == "").sum()),
         hypervolume=float(hypervolume(trials, reference)),
         reference=reference,
         best=best,

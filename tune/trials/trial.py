@@ -175,7 +175,8 @@ def search_and_retrain(
         patient(lambda: folder.write_result(DIVERGED, reason=reason))
     else:
         attempt.write_file(folder.model, trained.model.save)
-        patient(lambda: folder.write_result(FINISHED, **_figures(trained, device)))
+        samples = len(data["retrain"]["val.labels"])
+        patient(lambda: folder.write_result(FINISHED, **_figures(trained, samples, device)))
 
 
 @dataclass(frozen=True)
@@ -280,11 +281,12 @@ def _retrain(
     return run.finish()
 
 
-def _figures(result: RetrainResult, device: torch.device) -> dict[str, Any]:
+def _figures(result: RetrainResult, val_samples: int, device: torch.device) -> dict[str, Any]:
     cost, genotype, sizes = result.cost, result.model.genotype, measure_sizes(pack(result.model))
     return {
         "val_accuracy": result.val_accuracy,
         "test_accuracy": result.test_accuracy,
+        "val_samples": val_samples,
         **asdict(cost),
         "file_bits": sizes.file,
         "size_bits": sizes.file if result.model.recipe.size == "file" else cost.model_size_bits,

@@ -35,6 +35,7 @@ def network_table(chosen: pd.DataFrame) -> str:
     size, bits, count, worth = _units(chosen)
     columns: list[tuple[str, Callable[[pd.Series], Cell]]] = [
         ("validation %", lambda row: _number(row[ACCURACY], "{:.2f}")),
+        ("±", lambda row: _number(row.get("val_interval"), "{:.1f}")),
         ("test %", lambda row: _number(row["test_accuracy"], "{:.2f}")),
         (f"file {size}", lambda row: _number(row.get(FILE), None, bits)),
         (f"Eq. 18 {size}", lambda row: _number(row.get(EQ18), None, bits)),
@@ -46,6 +47,7 @@ def network_table(chosen: pd.DataFrame) -> str:
         ("bits", lambda row: (str(row["bits"]), row["bits"])),
         ("T", lambda row: _number(row["timesteps"], "{:.0f}")),
         ("seed", lambda row: _number(row["seed"], "{:.0f}")),
+        ("ties with", lambda row: _text(row.get("ties_with") or None)),
     ]
     return _table("front", chosen, columns)
 
@@ -166,7 +168,7 @@ def _heads(headings: list[str], texts: int) -> str:
 
 def _kind(heading: str) -> str:
     texts = {"state": "text", "reason": "text reason", "experiment": "text"}
-    return {**texts, "it is": "text", "ours": "text", "source": "text"}.get(heading, "")
+    return {**texts, "it is": "text", "ours": "text", "ties with": "text", "source": "text"}.get(heading, "")
 
 
 def _class(kind: str) -> str:

@@ -18,11 +18,13 @@ from litesnn.genotype import Genotype
 from tune.results.amounts import BITS_PER_MB, count_unit, digits, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
+from tune.results.intervals import TIED
 from tune.results.summary import Summary, summarise
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
 from tune.storage.places import Place, read_files, write_bytes
 from tune.storage.rows import NUMBERS
 from tune.storage.store import Experiment
+from tune.views.page_tables import label
 
 _UNITS = {  # of front.json's keys, where the column's own name does not say it
     ACCURACY: "val_accuracy_percent",
@@ -140,29 +142,45 @@ def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, 
     }
 
 
-def front_table(chosen: pd.DataFrame) -> Table:
-    """The front as it is printed on a terminal."""
-    unit_name, size = size_unit(chosen.reindex(columns=[FILE, EQ18]).max().max() if len(chosen) else 0)
+def front_table(chosen: pd.DataFrame, width: int = 120) -> Table:
+    """The front as it is printed on a terminal of so many characters; what does not fit is left out, the least asked for first.
+
+    A network's name has its point. ``~`` marks those that a smaller or cheaper one may equal.
+    """
+    file_unit, size = size_unit(chosen.reindex(columns=[FILE, EQ18]).max().max() if len(chosen) else 0)
     count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
-    table = Table(title="Pareto front, most accurate first", title_justify="left", box=None)
-    sizes = f"file {unit_name}", "Eq. 18", "dense", f"Bit-SynOps {count_name}"
-    wide = "channels" in chosen and chosen["channels"].notna().any()
-    width = ["C"] if wide else []
-    for heading in ("test %", "val %", *sizes, "energy µJ", "T", "bits", *width, "p %", "λ1", "λ2", "seed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for _, row in chosen.iterrows():
-        table.add_row(
-            f"{row['test_accuracy']:.2f}",
-            f"{row['val_accuracy']:.2f}",
-            *("" if pd.isna(row.get(key)) else digits(row[key] / size) for key in (FILE, EQ18, DENSE)),
-            digits(row[BIT_SYNOPS] / count),
-            digits(row["energy_mj"] * 1e3),
-            f"{row['timesteps']:.0f}",
-            row["bits"],
-            *(["" if pd.isna(row["channels"]) else f"{row['channels']:.0f}"] if wide else []),
-            f"{row['p']:g}",
-            f"{row['lambda1']:g}",
-            f"{row['lambda2']:g}",
-            f"{row['seed']:.0f}",
-        )
+    columns: dict[str, list[str]] = {
+        "val %": [_with_interval(row) for _, row in chosen.iterrows()],
+        "test %": [f"{value:.2f}" for value in chosen["test_accuracy"]],
+        f"file {file_unit}": _digits(chosen, FILE, size),
+        "Eq. 18": _digits(chosen, EQ18, size),
+        "dense": _digits(chosen, DENSE, size),
+        f"Bit-SynOps {count_name}": _digits(chosen, BIT_SYNOPS, count),
+        "energy µJ": _digits(chosen, "energy_mj", 1e-3),
+        "T": [f"{value:.0f}" for value in chosen["timesteps"]],
+        "bits": [str(value) for value in chosen["bits"]],
+        "network": [label(row) for _, row in chosen.iterrows()],
+    }
+    for heading in ("dense", "energy µJ", "Eq. 18", "bits", "T"):
+        if sum(2 + max(map(len, [name, *cells])) for name, cells in columns.items()) - 2 > width:
+            del columns[heading]
+    tied = len(chosen) and (chosen.get("ties_with", pd.Series("", index=chosen.index)) != "").any()
+    caption = f"± 90 % of chance; ~ {TIED}" if tied else None
+    table = Table(title="Pareto front, most accurate first", caption=caption, box=None, pad_edge=False)
+    table.title_justify = table.caption_justify = "left"
+    for heading in columns:
+        table.add_column(heading, justify="left" if heading in ("val %", "network") else "right", no_wrap=True)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def _with_interval(row: pd.Series) -> str:
+    half = row.get("val_interval")
+    width = "" if half is None or pd.isna(half) else f" ± {half:.1f}"
+    return f"{row[ACCURACY]:.2f}{width}{' ~' if row.get('ties_with') else ''}"
+
+
+def _digits(rows: pd.DataFrame, column: str, unit: float) -> list[str]:
+    values = rows[column] if column in rows else [None] * len(rows)
+    return ["" if pd.isna(value) else digits(value / unit) for value in values]

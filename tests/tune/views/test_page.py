@@ -203,11 +203,11 @@ def test_box_over_an_axis_keeps_what_passes_through(browser: Any) -> None:
 @pytest.mark.slow
 @needs_browser
 def test_table_sorts_by_a_column_both_ways(browser: Any) -> None:
-    sizes = "return [...document.querySelectorAll('#front tbody tr')].map(r => Number(r.cells[4].dataset.value))"
-    header = "document.querySelectorAll('#front th button')[4].click();"
+    sizes = "return [...document.querySelectorAll('#front tbody tr')].map(r => Number(r.cells[5].dataset.value))"
+    header = "document.querySelectorAll('#front th button')[5].click();"
     assert browser.execute_script(header + sizes) == [400_000, 200_000, 200_000, 40_000]
     assert browser.execute_script(header + sizes) == [40_000, 200_000, 200_000, 400_000]
-    state = "return document.querySelectorAll('#front th')[4].getAttribute('aria-sort')"
+    state = "return document.querySelectorAll('#front th')[5].getAttribute('aria-sort')"
     assert browser.execute_script(state) == "ascending"
 
 

@@ -113,12 +113,15 @@ def test_columns_without_any_value(experiment: Experiment) -> None:
 
 def test_summary_in_words() -> None:
     trials = TRIALS
-    words = "; ".join(summarise(trials, trials.iloc[:3], REFERENCE, RECIPE).sentences())
+    words = "; ".join(summarise(trials, front(trials), REFERENCE, RECIPE).sentences())
     assert "7 trials: 4 finished, 1 stopped, 1 diverged, 1 unfinished; 3 networks on the front" in words
     assert "reference 10 %, 10.0 MB, 100 M Bit-SynOps" in words
     assert "best validation accuracy 95.00 % (test 94.00 %)" in words
     assert "smallest network within 1 percentage point of it 1.00 MB (94.50 %)" in words
     assert words.endswith("149 epochs run; 15 (9 %) saved by stopping early")
+    few = trials.assign(val_samples=50)
+    words = "; ".join(summarise(few, front(few), REFERENCE, RECIPE).sentences())
+    assert "3 networks on the front, 1 of them for sure" in words
 
 
 def test_hypervolume_curve_is_that_of_the_trials_so_far() -> None:
@@ -133,8 +136,22 @@ def test_hypervolume_curve_is_that_of_the_trials_so_far() -> None:
 
 
 def test_front_on_the_terminal() -> None:
+    names = [f"l1_1e-06-l2_1e-10-p_0-c_{c}-seed_0" for c in (8, 16, 32)]
+    finished = TRIALS.iloc[:3].assign(trial=names, val_samples=50, file_bits=[1e5, 2e5, 3e5])
+    chosen = front(finished)
+    assert len(chosen) > 1
+    for width, lacking in ((120, ""), (80, "dense energy Eq.")):
+        console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(front_table(chosen, width))
+        lines = console.export_text().splitlines()
+        assert lines[0].startswith("Pareto front")
+        assert not any(word in lines[1] for word in lacking.split())
+        assert all(any(line.rstrip().endswith(name) for line in lines) for name in chosen["trial"])
+        assert max(map(len, lines)) <= width
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(front_table(TRIALS.iloc[:3]))
-    lines = console.export_text().splitlines()
-    assert lines[0].startswith("Pareto front")
-    assert lines[2].split() == "91.00 90.00 0.500 20.0 0.00333 3 4 1 2 50 1e-06 0 0".split()
+    console.print(front_table(chosen, 120))
+    rows = [line.split() for line in console.export_text().splitlines()]
+    assert rows[2][:4] == ["95.00", "±", "5.1", "~"] and rows[2][-5:-1] == ["3", "4", "1", "2"]
+    assert " ".join(rows[-1]).endswith("a smaller or cheaper network may be as accurate")
+    plain = front_table(front(finished.drop(columns="val_samples")))
+    assert plain.caption is None
