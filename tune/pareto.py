@@ -9,7 +9,7 @@ from typing import Any
 
 from litesnn import __version__
 from litesnn.checks import fail
-from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code
+from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code, option_name
 from litesnn.streams import accept_all_text
 from tune.running.settings import GROUPS, Settings
 
@@ -19,6 +19,7 @@ _COMMANDS = {
     "report": "Writes the tables, plots and the page of an experiment anew.",
     "merge": "One report of several experiments on the same data.",
     "pick": "The best network within limits of size, computation and accuracy; exit code 1 if none fits.",
+    "polish": "Retrains the networks of an experiment's front for more epochs, without searching again.",
     "serve": "A live web page of all experiments: during a run, after it, without Ray.",
 }
 _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks.\n\ncommands:\n" + "\n".join(
@@ -59,6 +60,10 @@ def _dispatch(args: argparse.Namespace) -> None:
         from tune.views.dashboard.serve import serve
 
         serve(args)
+    elif args.command == "polish":
+        from tune.polish import polish
+
+        polish(args)
     else:
         from tune import reading
 
@@ -71,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         prog="pareto.py",
-        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick | serve --help",
+        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick | polish | serve --help",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,8 +105,35 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--max-bit-synops", metavar="COUNT", help="most Bit-SynOps per sample, such as 300M")
     command.add_argument("--min-accuracy", metavar="PERCENT", help="least validation accuracy, such as 90")
     command.add_argument("--json", action="store_true", help="print JSON")
+    _add_polish(_reader(commands, "polish"))
     _add_serve(_reader(commands, "serve"))
     return parser
+
+
+def _add_polish(command: argparse.ArgumentParser) -> None:
+    _add_place(command)
+    command.add_argument("--epochs", required=True, metavar="N", help="epochs of the new retraining")
+    command.add_argument("--out", metavar="NAME", help="name of the new experiment (default: NAME-EPOCHS)")
+    command.add_argument("--sure", action="store_true", help="only networks that are on the front for sure")
+    for name in (
+        "data_root",
+        "time_budget",
+        "address",
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "trial_timeout",
+        "max_concurrent",
+        "log",
+    ):
+        field = Settings.__dataclass_fields__[name]
+        text = field.metadata["help"].replace("%", "%%")
+        command.add_argument(option_name(name), metavar=field.metadata.get("metavar", "N"), help=text)
+    command.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        default=None,
+        help=Settings.__dataclass_fields__["skip_damaged"].metadata["help"],
+    )
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:

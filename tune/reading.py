@@ -34,14 +34,14 @@ _SHOWN_REASONS = 20
 
 def status(args: argparse.Namespace) -> None:
     """Prints trials by state, the front so far and what stopping saved; writes nothing."""
-    experiment = _existing(args.storage, args.name)
+    experiment = existing(args.storage, args.name)
     _show(experiment, experiment.table(), make_console())
 
 
 def report(args: argparse.Namespace) -> None:
     """Writes all result files anew and prints the front."""
     _check_compare(args.compare)
-    experiment = _existing(args.storage, args.name)
+    experiment = existing(args.storage, args.name)
     check_place("storage", experiment.path)
     show_and_write(experiment, make_console(), args.compare)
 
@@ -49,7 +49,7 @@ def report(args: argparse.Namespace) -> None:
 def merge(args: argparse.Namespace) -> None:
     """Writes and prints one report of several experiments."""
     _check_compare(args.compare)
-    experiments = [_existing(args.storage, name, "experiment") for name in args.experiments]
+    experiments = [existing(args.storage, name, "experiment") for name in args.experiments]
     target = Experiment(_place_of(args.storage, args.out, "out"))
     check_place("out", target.path)
     if read_bytes(target.path / "experiment.json") is not None:
@@ -79,7 +79,7 @@ def pick(args: argparse.Namespace) -> None:
         "max_bit_synops": None if args.max_bit_synops is None else parse_count("max-bit-synops", args.max_bit_synops),
         "min_accuracy": None if args.min_accuracy is None else parse_percent("min-accuracy", args.min_accuracy),
     }
-    experiment = _existing(args.storage, args.name)
+    experiment = existing(args.storage, args.name)
     choice = pick_network(experiment.table(), **limits)
     folder = None if choice.network is None else experiment.trial(choice.network["trial"]).path
     print(json.dumps(choice.to_dict(folder), indent=2) if args.json else choice.text(folder))
@@ -143,7 +143,12 @@ def _print_paths(console: Console, paths: dict[str, object]) -> None:
             console.print(f"{what:<11}{paths[name]}", highlight=False, soft_wrap=True)
 
 
-def _existing(storage: str, name: str, field: str = "name") -> Experiment:
+def existing(storage: str, name: str, field: str = "name") -> Experiment:
+    """The experiment of that name within the storage, or at that path.
+
+    Raises:
+        InputError: there is none; the nearest name is suggested.
+    """
     experiment = Experiment(_place_of(storage, name, field))
     if not isinstance(experiment.path, Path):
         check_place("storage", experiment.path)

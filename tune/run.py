@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,14 +35,31 @@ def run(args: argparse.Namespace) -> None:
         InputError: bad input; nothing has been written then.
         KeyboardInterrupt: the run was interrupted; what it reached has been reported.
     """
-    started = time.monotonic()
-    console = make_console()
     recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
-    check_loggers(settings.log)
     if settings.target:
         parse_target(settings.target)
     experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
-    design = Design(settings, args.preset, recipe)
+    carry_out(settings, recipe, experiment, Design(settings, args.preset, recipe))
+
+
+def carry_out(
+    settings: Settings, recipe: Recipe, experiment: Experiment, design: Design, begin: Callable[[], None] | None = None
+) -> None:
+    """Runs what a design has and the experiment has not, and reports.
+
+    Args:
+        settings: the command's.
+        recipe: of all trials.
+        experiment: where they are.
+        design: which trials there shall be.
+        begin: called before the first trial, once the experiment is there.
+
+    Raises:
+        InputError, KeyboardInterrupt: as ``run``.
+    """
+    started = time.monotonic()
+    check_loggers(settings.log)
+    console = make_console()
     experiment.check(recipe.to_dict())
     found: list[str] = []
     with reading_bar() as progress:
@@ -56,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         (low1, high1), (low2, high2) = measured
         console.print(f"measured on one batch: λ1 from {low1:g} to {high1:g}, λ2 from {low2:g} to {high2:g}")
     space = design.space(measured)
-    wanted = None if design.adaptive else trials(design.points(space), settings.seeds, settings.seed)
+    wanted = design.trials(space)
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
     reference = reference_of(design.widest(wanted))
@@ -72,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
     experiment.open(recipe.to_dict(), reference, measured)
+    if begin is not None:
+        begin()
 
     launch = Launch(
         settings=settings,
@@ -118,18 +138,21 @@ class Design:
         settings: the command's settings.
         preset: the recipe's preset, which has default points.
         recipe: whose nodes share a point's channels.
+        chosen: the very trials, whatever the settings ask for.
 
     Raises:
         InputError: bad points, grid, channels, sampler, storage of the study or range.
     """
 
-    def __init__(self, settings: Settings, preset: str, recipe: Recipe) -> None:
-        self.settings, self.recipe = settings, recipe
+    def __init__(self, settings: Settings, preset: str, recipe: Recipe, chosen: list[Trial] | None = None) -> None:
+        self.settings, self.recipe, self.chosen = settings, recipe, chosen
         self.adaptive = settings.search not in ("", "random")
         self.p_range, self.channels = p_range_from(settings.p_range), channels_range_from(settings.channels_range)
         self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
         self.given: list[SearchPoint] | None = None
-        if settings.points:
+        if chosen is not None:
+            self.given = [trial.point for trial in chosen]
+        elif settings.points:
             self.given = fitted(parse_points(settings.points), recipe)
         elif settings.grid:
             fitted(grid(self._some_space(), settings.grid), recipe)
@@ -166,6 +189,12 @@ class Design:
         """The recipe with the largest C that is asked for."""
         found = [trial.point.channels for trial in wanted or ()] + list(self.channels or ())
         return replace(self.recipe, retrain_channels=max([self.recipe.retrain_channels, *found]))
+
+    def trials(self, space: Space | None) -> list[Trial] | None:
+        """All trials; None where a sampler chooses their points."""
+        if self.chosen is not None:
+            return self.chosen
+        return None if self.adaptive else trials(self.points(space), self.settings.seeds, self.settings.seed)
 
     def points(self, space: Space | None) -> list[SearchPoint]:
         """The points of a design that is fixed beforehand."""

@@ -206,6 +206,29 @@ def test_an_experiment_that_has_stalled_runs_nothing(
         assert output.splitlines()[-1] == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--name a --epochs 2", "epochs: expected an integer of at least 3, got 2"),
+        ("--name a --epochs many", "epochs: expected an integer, got 'many'"),
+        ("--name a --epochs 5", "name: expected the genotype of l1_0-l2_0-p_50-seed_0 in "),
+        ("--name c --epochs 5", "name: expected an experiment with its recipe in "),
+        ("--name a --epochs 5 --out .", "out: expected a plain folder name"),
+        ("--name a --epochs 5 --out a", "out: expected another experiment than the one whose networks are retrained"),
+    ],
+)
+def test_what_cannot_be_polished_is_refused(
+    arguments: str, expected: str, storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("started"))
+    if "--out" in arguments:
+        Experiment(storage / "a").trial("l1_0-l2_0-p_50-seed_0").genotype.write_text("{}")
+    before = sorted(storage.rglob("*"))
+    code, _, error = call(capsys, "polish", "--storage", str(storage), *arguments.split())
+    assert code == 2 and len(error.splitlines()) == 1 and expected in error
+    assert sorted(storage.rglob("*")) == before
+
+
 def test_a_mistyped_name_suggests_the_nearest(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (storage / "a").rename(storage / "cifar10-small")
     code, _, error = call(capsys, "status", "--storage", str(storage), "--name", "cifar-small")

@@ -206,6 +206,24 @@ def test_a_target_that_is_met_ends_the_run_and_the_same_command_runs_nothing(clu
     assert len(trials_of(storage, "target")) == len(table)
 
 
+def test_polish_retrains_the_front_and_searches_nothing(cluster: Cluster, storage: Path, first: str) -> None:
+    command = [*PARETO, "polish", "--name", "first", "--epochs", "3", "--out", "polished", "--max-concurrent", "1"]
+    command += ["--storage", str(storage), "--address", cluster.address]
+    output = cluster.run(command, storage)
+    source, table = Experiment(storage / "first"), trials_of(storage, "polished")
+    chosen = pd.read_csv(storage / "first" / "front.csv")
+    assert set(table["trial"]) == set(chosen["trial"]) and set(table["status"]) == {"finished"}
+    assert set(table["retrain_epochs"]) == {3} and set(table["search_epochs"]) == {0}
+    for name in table["trial"]:
+        one, other = (e.trial(name).genotype.read_text() for e in (source, Experiment(storage / "polished")))
+        assert one == other
+    recipes = [Experiment(storage / name).recipe() for name in ("first", "polished")]
+    assert {key for key in recipes[0] if recipes[0][key] != recipes[1][key]} == {"retrain_epochs"}
+    count = len(chosen)
+    assert f"{count} trial" in output and "0 of them over before" in output
+    assert f"{count} of them over before" in cluster.run(command, storage)
+
+
 def test_more_than_the_cluster_has_is_an_error_at_once(cluster: Cluster, storage: Path) -> None:
     output = run(cluster, storage, "--name", "greedy", "--gpus-per-trial", "0.25", code=2)
     line = "pareto.py: gpus-per-trial: expected at most the 0 of the largest node, got 0.25"
