@@ -1,6 +1,6 @@
-"""Networks of the small presets beside the front of the presets before: test accuracy over the bytes of the file.
+"""The small presets: fronts of their default points, single networks, and the front of the presets before.
 
-Draws what docs/data holds, and prints it; the commands that trained the networks are in docs/results.md.
+Test accuracy over the bytes of the file. Draws what docs/data holds, and prints it; the commands that trained the networks are in docs/results.md.
 
     python -m benchmarks networks
 """
@@ -16,13 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from benchmarks.plots import BLUE, GREY, save
+from benchmarks.plots import BLUE, GREY, RED, save
 from benchmarks.record import table
 
 DOCS = Path(__file__).parents[1] / "docs"
 TITLES = {
-    "cifar10-small": "CIFAR-10, one seed each; new: no search, all 45,000 training images",
-    "gsc-small": "Speech Commands, 3,454 training clips, one seed each; new: no search",
+    "cifar10-small": "CIFAR-10 on 2 cores without a GPU, one seed each",
+    "gsc-small": "Speech Commands, 3,454 training clips, 2 cores without a GPU, one seed each",
 }
 Row = dict[str, str]
 
@@ -33,11 +33,12 @@ def read(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
+def draw(networks: list[Row], points: list[Row], front: list[Row], title: str, path: Path) -> None:
     """Test accuracy over the size of the file, whose axis is logarithmic.
 
     Args:
         networks: with ``file_bytes``, ``test_accuracy``, ``retrain_channels`` and ``core_minutes``.
+        points: front of the preset's default points, searched; ``file_bits`` and ``test_accuracy``.
         front: of earlier presets, with ``file_bits`` and ``test_accuracy``.
         title: heading.
         path: the PNG file.
@@ -45,13 +46,16 @@ def draw(networks: list[Row], front: list[Row], title: str, path: Path) -> None:
     figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
-    before = sorted((float(row["file_bits"]) / 8e3, float(row["test_accuracy"])) for row in front)
-    panel.plot(
-        *zip(*before, strict=True), "o--", color=GREY, markersize=4, linewidth=1, label="front of the presets before"
-    )
+    for rows, look, colour, label in (
+        (front, "o--", GREY, "front of version 0.1's preset"),
+        (points, "o-", RED, "front of the default points, searched"),
+    ):
+        places = sorted((float(row["file_bits"]) / 8e3, float(row["test_accuracy"])) for row in rows)
+        panel.plot(*zip(*places, strict=True), look, color=colour, markersize=4, linewidth=1, label=label)
     for row in networks:
         place = float(row["file_bytes"]) / 1e3, float(row["test_accuracy"])
-        panel.plot(*place, "o", color=BLUE, markersize=6)
+        label = "single networks, trained longer" if row is networks[0] else None
+        panel.plot(*place, "o", color=BLUE, markersize=6, label=label)
         text = f"C = {row['retrain_channels']}, T = {row['timesteps']}, {float(row['core_minutes']):.0f} min of a core"
         at, side = ((8, -4), "left") if place[0] < 30 else ((-8, 5), "right")
         panel.annotate(text, place, xytext=at, textcoords="offset points", ha=side, fontsize=9, color=BLUE)
@@ -77,7 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     for preset, title in TITLES.items():
         networks = read(DOCS / "data" / f"{preset}-networks.csv")
         front = read(DOCS / "data" / f"{preset}-front.csv")
-        draw(networks, front, title, options.out / f"{preset}-networks.png")
+        points = read(DOCS / "data" / f"{preset}-points-front.csv")
+        draw(networks, points, front, title, options.out / f"{preset}-networks.png")
         columns = list(networks[0])
         print("\n".join(table(columns, [[row[name] for name in columns] for row in networks])))
     return 0
