@@ -57,7 +57,7 @@ def draw(networks: list[Row], points: list[Row], front: list[Row], title: str, p
         label = "single networks, trained longer" if row is networks[0] else None
         panel.plot(*place, "o", color=BLUE, markersize=6, label=label)
         text = f"C = {row['retrain_channels']}, T = {row['timesteps']}, {float(row['core_minutes']):.0f} min of a core"
-        at, side = ((8, -4), "left") if place[0] < 30 else ((-8, 5), "right")
+        at, side = ((4, 7), "left") if place[0] < 30 else ((-8, 5), "right")
         panel.annotate(text, place, xytext=at, textcoords="offset points", ha=side, fontsize=9, color=BLUE)
     panel.set_xscale("log")
     panel.set_xticks([5, 10, 20, 50, 100, 150])
