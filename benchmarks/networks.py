@@ -54,8 +54,8 @@ def draw(networks: list[Row], points: list[Row], front: list[Row], title: str, p
         panel.plot(*zip(*places, strict=True), look, color=colour, markersize=4, linewidth=1, label=label)
     for row in networks:
         place = float(row["file_bytes"]) / 1e3, float(row["test_accuracy"])
-        named = {"label": "single networks, trained longer: minutes of a core"} if row is networks[0] else {}
-        panel.plot(*place, "o", color=BLUE, markersize=6, **named)
+        name = "single networks, trained longer: minutes of a core" if row is networks[0] else "_"
+        panel.plot(*place, "o", color=BLUE, markersize=6, label=name)
         text = f"C = {row['retrain_channels']}, T = {row['timesteps']}, {float(row['core_minutes']):.0f} min"
         at, side = ((4, 7), "left") if place[0] < 30 else ((-8, 5), "right")
         panel.annotate(text, place, xytext=at, textcoords="offset points", ha=side, fontsize=9, color=BLUE)
