@@ -11,7 +11,7 @@ from litesnn import __version__
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code, option_name
 from litesnn.streams import accept_all_text
-from tune.running.settings import GROUPS, Settings
+from tune.running.settings import GROUPS, OF_POLISH, Settings
 
 _COMMANDS = {
     "run": "Searches and retrains every point, then shows the front; what no command means.",
@@ -115,25 +115,13 @@ def _add_polish(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", required=True, metavar="N", help="epochs of the new retraining")
     command.add_argument("--out", metavar="NAME", help="name of the new experiment (default: NAME-EPOCHS)")
     command.add_argument("--sure", action="store_true", help="only networks that are on the front for sure")
-    for name in (
-        "data_root",
-        "time_budget",
-        "address",
-        "cpus_per_trial",
-        "gpus_per_trial",
-        "trial_timeout",
-        "max_concurrent",
-        "log",
-    ):
+    for name in OF_POLISH:
         field = Settings.__dataclass_fields__[name]
         text = field.metadata["help"].replace("%", "%%")
-        command.add_argument(option_name(name), metavar=field.metadata.get("metavar", "N"), help=text)
-    command.add_argument(
-        "--skip-damaged",
-        action="store_true",
-        default=None,
-        help=Settings.__dataclass_fields__["skip_damaged"].metadata["help"],
-    )
+        if name == "skip_damaged":
+            command.add_argument(option_name(name), action="store_true", default=None, help=text)
+        elif name != "storage":
+            command.add_argument(option_name(name), metavar=field.metadata.get("metavar", "N"), help=text)
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:

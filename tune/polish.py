@@ -18,14 +18,9 @@ from tune.plan.points import Trial
 from tune.reading import existing
 from tune.results.front import front
 from tune.run import Design, carry_out
-from tune.running.settings import Settings
+from tune.running.settings import OF_POLISH, Settings
 from tune.storage.places import place, read_text, write_text
 from tune.storage.store import Experiment
-
-OPTIONS = (
-    "storage data_root skip_damaged time_budget address cpus_per_trial gpus_per_trial trial_timeout max_concurrent log"
-).split()
-"""Settings of ``run`` that the command has as well."""
 
 
 def polish(args: argparse.Namespace) -> None:
@@ -92,4 +87,4 @@ def _genotype(source: Experiment, trial: str) -> str:
 def _all_settings(args: argparse.Namespace) -> argparse.Namespace:
     """The options as ``run`` has them; what this command lacks was not given."""
     names = [field.name for field in fields(Settings)]
-    return argparse.Namespace(**{name: getattr(args, name, None) if name in OPTIONS else None for name in names})
+    return argparse.Namespace(**{name: getattr(args, name, None) if name in OF_POLISH else None for name in names})

@@ -78,7 +78,7 @@ class Goals:
             if best.network is not None and best.fits:
                 return f"The target {self.target} is met by {best.network['trial']}."
         if self.patience and self._stalled(trials):
-            return f"Stalled: the last {self.patience} trials have added less than {GAIN:.1%} to the hypervolume."
+            return f"Stalled: the last {self.patience} trials have added less than {100 * GAIN:g} % to the hypervolume."
         return ""
 
     def _stalled(self, trials: pd.DataFrame) -> bool:

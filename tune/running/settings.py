@@ -22,6 +22,11 @@ GROUPS = {
 LOGGERS = ("tensorboard", "mlflow", "wandb")
 COMPARED = ("paper",)
 """What a front can be shown beside."""
+OF_POLISH = (
+    "storage data_root skip_damaged time_budget address cpus_per_trial gpus_per_trial trial_timeout max_concurrent log"
+).split()
+"""Settings that the command ``polish`` has as well."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -85,7 +85,7 @@ def test_stalled_is_so_many_in_a_row_that_add_nothing() -> None:
     assert not wanted.reached(table(first, worse))
     assert not wanted.reached(table(first, worse, better, worse))
     assert wanted.reached(table(first, worse, better, worse, ("stopped", 99, 1))) == (
-        "Stalled: the last 2 trials have added less than 0.1% to the hypervolume."
+        "Stalled: the last 2 trials have added less than 0.1 % to the hypervolume."
     )
     assert not goals(patience=3).reached(table(first, worse, better, worse, worse))
     assert not wanted.reached(table(("failed", 0, 1), ("failed", 0, 1), ("failed", 0, 1)))  # no front yet

@@ -202,7 +202,7 @@ def test_an_experiment_that_has_stalled_runs_nothing(
         more = same[:-2] + search if search else same
         code, output, _ = call(capsys, *more, "--until-stalled", "3")
         assert code == 0 and "nothing left to run" in output
-        expected = "Stalled: the last 3 trials have added less than 0.1% to the hypervolume."
+        expected = "Stalled: the last 3 trials have added less than 0.1 % to the hypervolume."
         assert output.splitlines()[-1] == expected
 
 
