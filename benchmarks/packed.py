@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.record import RESULTS, progress, table
 from litesnn.config import Recipe
-from litesnn.export.convert import pack
+from litesnn.export.convert import pack_exactly
 from litesnn.export.packed import Packed
 from litesnn.export.plan import make_plan
 from litesnn.export.shorten import shorten
@@ -35,14 +35,16 @@ from litesnn.quantize import STEP_PER_STD
 from litesnn.retraining import retrain
 
 NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
-DIGITS: dict[str, tuple[tuple[int, ...], float]] = {
-    "digits p=0 2/4/1 bits": ((2, 4, 1), 0),
-    "digits p=0 4 bits": ((4, 4, 4), 0),
-    "digits p=80 2/4/1 bits": ((2, 4, 1), 80),
-    "digits p=80 1 bit": ((1, 1, 1), 80),
-    "digits p=95 2/4/1 bits": ((2, 4, 1), 95),
-    "digits p=95 4 bits": ((4, 4, 4), 95),
-    "digits p=95 1 bit": ((1, 1, 1), 95),
+DIGITS: dict[str, tuple[tuple[int, ...], float, int]] = {
+    "digits p=0 2/4/1 bits": ((2, 4, 1), 0, 3),
+    "digits p=0 4 bits": ((4, 4, 4), 0, 3),
+    "digits p=0 1 bit T=1": ((1, 1, 1), 0, 1),
+    "digits p=0 1 bit T=2": ((1, 1, 1), 0, 2),
+    "digits p=80 2/4/1 bits": ((2, 4, 1), 80, 3),
+    "digits p=80 1 bit": ((1, 1, 1), 80, 3),
+    "digits p=95 2/4/1 bits": ((2, 4, 1), 95, 3),
+    "digits p=95 4 bits": ((4, 4, 4), 95, 3),
+    "digits p=95 1 bit": ((1, 1, 1), 95, 3),
 }
 CIFAR = {f"cifar10 C=32 p={p} {bits} bit": (bits, p) for p in (0, 80, 95) for bits in (1, 4)}
 BEFORE = {
@@ -54,18 +56,18 @@ BEFORE = {
     "digits p=95 4 bits": 5822,
     "digits p=95 1 bit": 4896,
 }
-"""Bytes that version 0.1 wrote for the very networks of packed.json."""
+"""Bytes that version 0.1 wrote for networks of these genotypes, trained then."""
 
 
 def trained(name: str, work: Path) -> Packed:
     """A digits network, retrained with seed 0 unless it lies in ``work``."""
-    bits, p = DIGITS[name]
+    bits, p, timesteps = DIGITS[name]
     path = work / f"{name.replace(' ', '-').replace('/', '')}.safetensors"
     if not path.exists():
         progress(f"training {name}")
-        genotype = Genotype(nodes=NODES, bits=bits, timesteps=3, p=p)
+        genotype = Genotype(nodes=NODES, bits=bits, timesteps=timesteps, p=p)
         retrain(genotype, Recipe.preset("digits"), seed=0).model.save(path)
-    return pack(Model.load(path, torch.device("cpu")))
+    return pack_exactly(Model.load(path, torch.device("cpu")))
 
 
 def random_network(name: str) -> Packed:
@@ -81,7 +83,7 @@ def random_network(name: str) -> Packed:
         flat[draw.permutation(layer.weights)[kept_count(layer.weights, p) :]] = 0
         codes.append(flat.astype(np.int8).reshape(layer.shape))
     ones = np.ones((3, 1, 1), np.float32)
-    packed = Packed(
+    return Packed(
         recipe=recipe,
         genotype=genotype,
         classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
@@ -93,11 +95,12 @@ def random_network(name: str) -> Packed:
         std=ones * np.float32(0.25),
         rates=np.full((len(plan.rows), plan.timesteps), 0.1, np.float32),
     )
-    return shorten(packed)
 
 
-def measure(packed: Packed) -> dict[str, Any]:
-    """Bytes of the file, of its parts, of Eq. 18 and of the bound."""
+def measure(exact: Packed) -> dict[str, Any]:
+    """Bytes of the file, of its parts, of Eq. 18 and of the bound; of scales and biases also with all their digits."""
+    whole = measure_sizes(exact).parts
+    packed = shorten(exact)
     file = file_of(packed)
     sizes = measure_sizes(packed, file)
     return {
@@ -106,6 +109,7 @@ def measure(packed: Packed) -> dict[str, Any]:
         "bound": round(sizes.bound / 8, 1),
         "weights_over_bound": round((sizes.parts["positions"] + sizes.parts["codes"]) / sizes.bound, 4),
         "parts": {part: round(bits / 8, 1) for part, bits in sizes.parts.items()},
+        "all_digits": round((whole["scales and steps"] + whole["biases"]) / 8, 1),
         "channels": [sizes.channels, sizes.all_channels],
     }
 
@@ -118,12 +122,23 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
         norms = parts["scales and steps"] + parts["biases"]
         rest = row["file"] - parts["positions"] - parts["codes"] - norms
         before = f"{row['before']:,}" if row["before"] else "–"
-        numbers = row["eq18"], row["bound"], row["file"], parts["codes"], parts["positions"], norms, rest
+        numbers = (
+            row["eq18"],
+            row["bound"],
+            row["file"],
+            parts["codes"],
+            parts["positions"],
+            norms,
+            row["all_digits"],
+            rest,
+        )
         there = "{} of {}".format(*row["channels"])
         body.append(
             [name, before, *(f"{number:,.0f}" for number in numbers), f"{row['weights_over_bound']:.3f}", there]
         )
-    head = "network,before,Eq. 18,bound,file,codes,positions,scales and biases,rest,weights : bound,channels".split(",")
+    head = "network,before,Eq. 18,bound,file,codes,positions,scales and biases,with all digits,rest,weights : bound,channels".split(
+        ","
+    )
     return "\n".join(table(head, body))
 
 

@@ -11,7 +11,8 @@ HEADER_BITS = 8 * 35
 """First bytes, sizes, cells, data set, statistics of its inputs, and the checksum."""
 
 SCALE_BITS, BIAS_BITS, RATE_BITS = 23.5, 29, 16
-"""Of a filter's scale and a channel's bias, as they come to in trained networks, and of a state's rate at a timestep."""
+"""Of a filter's scale and a channel's bias where no digit can be spared (``litesnn.export.shorten``; with few timesteps and bits they
+take half of that), and of a state's rate at a timestep."""
 
 
 def side_bits(layer: ConvShape) -> float:

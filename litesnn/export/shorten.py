@@ -31,7 +31,10 @@ def shorten(packed: Packed) -> Packed:
         for channel in np.flatnonzero(alive[number]).tolist() if row.layers else ():
             layers = [index for index in row.layers if trimmed.codes[index][channel].any()]
             skips = sum(int(alive[skipped][channel]) for skipped in row.skips)
-            numbers = _shortest(_neurons(trimmed, number, channel, layers, skips))
+            neurons = _neurons(trimmed, number, channel, layers, skips)
+            if not neurons:
+                continue
+            numbers = _shortest(neurons)
             for index, value in zip(layers, numbers, strict=False):
                 scale[index][channel] = value
             bias[number][channel] = numbers[-1]
@@ -41,14 +44,15 @@ def shorten(packed: Packed) -> Packed:
 def _neurons(packed: Packed, row: int, channel: int, layers: list[int], skips: int) -> list[Neuron]:
     """A channel's neurons as the runtime has them and, of a network in bf16, as training has: with a step that is rounded.
 
-    Of several bits it would be rounded for each code, so that no two codes are multiples of one number: those have no room.
+    None where weights in bf16 have several bits: each code is rounded for itself, and they are no multiples of one number.
     """
     plan, codes = packed.plan, [packed.codes[index][channel].astype(int) for index in layers]
     halves = [float(packed.steps[index]) / 2 for index in layers]
     forms = [halves]
     if packed.recipe.precision == "bf16":
-        several = any(plan.layers[index].bits > 1 for index in layers)
-        forms.append([np.nan if several else _in_bf16(half) for half in halves])
+        if any(plan.layers[index].bits > 1 for index in layers):
+            return []
+        forms.append([_in_bf16(half) for half in halves])
     return [
         Neuron(
             numbers=np.array([*(packed.scale[index][channel] for index in layers), packed.bias[row][channel]], float),
@@ -72,8 +76,6 @@ def _in_bf16(value: float) -> float:
 def _shortest(neurons: list[Neuron]) -> Array:
     """Numbers of as few significant bits as will do, first all of as many, then each for itself, the bias first."""
     numbers = neurons[0].numbers
-    if any(np.isnan(neuron.factors).any() for neuron in neurons):
-        return numbers
     parts = [neuron.near_the_threshold() for neuron in neurons]
     near = [part for part in parts if part is not None]
     if len(near) < len(parts) or min(float(room.min()) for _, room in near) < _CLEAR:

@@ -61,6 +61,11 @@ def _parse(field: str, text: str | float, units: dict[str, float], expected: str
     return amount
 
 
+def label(row: Mapping[str, Any] | pd.Series) -> str:
+    """A trial's name, after its experiment's in merged tables."""
+    return " / ".join(str(row[key]) for key in ("experiment", "trial") if not pd.isna(row.get(key)))
+
+
 def size_unit(largest: float) -> tuple[str, float]:
     """Name of the unit, and its bits, in which sizes up to ``largest`` bits are shown."""
     return ("MB", 8e6) if largest >= 8e5 else ("kB", 8e3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tune.results.amounts import label
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE
 
 Z = 1.64
@@ -52,4 +53,4 @@ def _tie(networks: pd.DataFrame, own: int, spread: np.ndarray) -> str:
     if not len(tied):
         return ""
     smallest = min(tied.tolist(), key=lambda other: (size[other], count[other]))
-    return str(networks["trial"].iloc[smallest])
+    return label(networks.iloc[smallest])

@@ -19,6 +19,7 @@ from tune.results.amounts import (
     count_unit,
     digits,
     error,
+    label,
     size_name,
     size_text,
     size_unit,
@@ -125,8 +126,7 @@ def hypervolume_figure(curve: pd.DataFrame) -> Figure:
 
 def hover_text(row: pd.Series) -> str:
     """What a point says, in plotly's markup; data is escaped. A trial without a network says what became of it."""
-    name = " / ".join(str(row[key]) for key in ("experiment", "trial") if key in row.index and not pd.isna(row[key]))
-    point = f"<b>{escape(name)}</b><br>λ1 {row['lambda1']:.4g}   λ2 {row['lambda2']:.4g}   p {row['p']:.4g} %<br>"
+    point = f"<b>{escape(label(row))}</b><br>λ1 {row['lambda1']:.4g}   λ2 {row['lambda2']:.4g}   p {row['p']:.4g} %<br>"
     if row["status"] != FINISHED:
         return point + escape(str(row["status"]))
     energy = "" if pd.isna(row["energy_mj"]) else f"<br>energy {digits(1e3 * row['energy_mj'])} µJ"

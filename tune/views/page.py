@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from tune.results.amounts import error, zero_error
+from tune.results.amounts import error, label, zero_error
 from tune.results.compare import Comparison
 from tune.results.front import on_front
 from tune.results.summary import Summary, hypervolume_curve, reference_text
@@ -26,7 +26,7 @@ from tune.storage.objectives import ACCURACY, BIT_SYNOPS, EQ18, SIZE
 from tune.storage.store import FINISHED, UNFINISHED
 from tune.views.cell_drawing import draw_cell
 from tune.views.figures import front_figure, hover_text, hypervolume_figure
-from tune.views.page_tables import label, network_table, published_table, seed_table, size_and_count, trial_table
+from tune.views.page_tables import network_table, published_table, seed_table, size_and_count, trial_table
 from tune.views.parallel import parallel_figure
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tune.results.amounts import count_text, count_unit, digits, size_name, size_unit, sizes_text
+from tune.results.amounts import count_text, count_unit, digits, label, size_name, size_unit, sizes_text
 from tune.results.compare import DOMINATED, DOMINATES, NEITHER, Comparison
 from tune.results.front import over_seeds
 from tune.results.summary import epochs
@@ -18,11 +18,6 @@ from tune.storage.store import FINISHED
 _RELATIONS = {"": "", DOMINATED: "dominated by", DOMINATES: "dominating", NEITHER: "beside"}
 
 Cell = tuple[str, Any]  # what is shown, and what sorting compares
-
-
-def label(row: pd.Series) -> str:
-    """A trial's name, after its experiment's in merged tables."""
-    return " / ".join(str(row[key]) for key in ("experiment", "trial") if key in row.index and not pd.isna(row[key]))
 
 
 def size_and_count(row: pd.Series) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from tune.results.amounts import BITS_PER_MB, count_unit, digits, size_unit
+from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
 from tune.results.intervals import TIED
@@ -24,7 +24,6 @@ from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Ref
 from tune.storage.places import Place, read_files, write_bytes
 from tune.storage.rows import NUMBERS
 from tune.storage.store import Experiment
-from tune.views.page_tables import label
 
 _UNITS = {  # of front.json's keys, where the column's own name does not say it
     ACCURACY: "val_accuracy_percent",
@@ -164,8 +163,7 @@ def front_table(chosen: pd.DataFrame, width: int = 120) -> Table:
     for heading in ("dense", "energy µJ", "Eq. 18", "bits", "T"):
         if sum(2 + max(map(len, [name, *cells])) for name, cells in columns.items()) - 2 > width:
             del columns[heading]
-    tied = len(chosen) and (chosen.get("ties_with", pd.Series("", index=chosen.index)) != "").any()
-    caption = f"± 90 % of chance; ~ {TIED}" if tied else None
+    caption = f"± 90 % of chance; ~ {TIED}" if (chosen["ties_with"] != "").any() else None
     table = Table(title="Pareto front, most accurate first", caption=caption, box=None, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
     for heading in columns:
@@ -176,9 +174,8 @@ def front_table(chosen: pd.DataFrame, width: int = 120) -> Table:
 
 
 def _with_interval(row: pd.Series) -> str:
-    half = row.get("val_interval")
-    width = "" if half is None or pd.isna(half) else f" ± {half:.1f}"
-    return f"{row[ACCURACY]:.2f}{width}{' ~' if row.get('ties_with') else ''}"
+    width = "" if pd.isna(row["val_interval"]) else f" ± {row['val_interval']:.1f}"
+    return f"{row[ACCURACY]:.2f}{width}{' ~' if row['ties_with'] else ''}"
 
 
 def _digits(rows: pd.DataFrame, column: str, unit: float) -> list[str]:

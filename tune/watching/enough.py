@@ -20,7 +20,7 @@ class Enough(Stopper):
 
     def __init__(self, goals: Goals, live: LiveTable) -> None:
         self.goals, self.live = goals, live
-        self._seen, self._reached = -1, False
+        self._seen, self._reached = 0, False  # before the first trial of a run ends, its caller has looked
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial is stopped for itself."""
@@ -28,7 +28,7 @@ class Enough(Stopper):
 
     def stop_all(self) -> bool:
         """Whether a goal is reached."""
-        if self._seen != len(self.live.rows):
-            self._seen = len(self.live.rows)
+        if self._seen != self.live.ended.total():
+            self._seen = self.live.ended.total()
             self._reached = bool(self.goals.reached(self.live.table()))
         return self._reached

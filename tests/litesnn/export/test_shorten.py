@@ -81,9 +81,7 @@ def test_no_membrane_moves_by_more_than_half_of_its_distance(seed: int) -> None:
     found = _shortest([neuron])
     ranges = [range(low, high + 1) for low, high in [*neuron.bounds, (0, neuron.skips)]]
     steps = list(itertools.product(*ranges))
-    runs = [(steps[0],) for steps in itertools.combinations_with_replacement(steps, 1)]
-    runs += list(itertools.product(steps, repeat=2))
-    for run in runs:
+    for run in [*itertools.product(steps, repeat=1), *itertools.product(steps, repeat=2)]:
         before, after = (
             sum(
                 neuron.tau ** (len(run) - 1 - at)
