@@ -1,20 +1,22 @@
-"""Which membranes a neuron can have, whatever its input: those next to the threshold, for other numbers to leave on their side.
+"""Which membranes a neuron can have, whatever its input: those that other numbers must leave on their side of the threshold.
 
-A channel of a node adds, at each timestep, s_1 n_1 + s_2 n_2 + b + k: integer sums of codes n between their bounds, times
-step / 2 and scale, its bias, and the spikes k of its skips. Since its last spike, or the start, its membrane is therefore
+A channel of a node adds, at each timestep, c_1 n_1 + c_2 n_2 + b + k: integer sums of codes n between their bounds, times
+what a code is worth, its bias, and the spikes k of its skips. Since its last spike, or the start, its membrane is therefore
 
-    u_r = s_1 N_1 + s_2 N_2 + b B_r + K,    N = sum of tau^(r - j) n_j,  B_r = sum of tau^(r - j),  j = 1 … r,  r = 1 … T,
+    u_r = c_1 N_1 + c_2 N_2 + b B_r + K,    N = sum of tau^(r - j) n_j,  B_r = sum of tau^(r - j),  j = 1 … r,  r = 1 … T,
 
-with N and K from sets that can be listed: with tau = a / q, N q^(r - 1) is an integer. For each N_2 and K only the two N_1 on
-either side of the threshold matter: beyond them the distance grows faster than any change of s_1 by less than half.
+with N and K from sets that can be listed: with tau = a / q, N q^(r - 1) is an integer. Sums whose membrane fired before r are
+no sums of u_r. With N_2 and K fixed only the two N_1 on either side of the threshold matter, as long as c_1 keeps its sign.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 MOST = 2.0**22
 """Membranes of a channel; where there are more they lie so close that no digit can be spared."""
 
+_MOST_TOGETHER = 2**18  # of all layers' sums, where those that fired before are left out
 _LARGEST_DENOMINATOR = 100
 
 Array = NDArray[np.float64]
@@ -32,8 +35,7 @@ class Neuron:
     """The neurons of one channel.
 
     Args:
-        numbers: scale per layer, then the bias, ``[L + 1]``.
-        factors: what a code is worth before the scale, half the layer's step, ``[L]``.
+        worth: of a code, per layer, then the bias, ``[L + 1]``.
         bounds: least and largest sum of codes per layer.
         skips: how many skips there are.
         timesteps: T.
@@ -41,8 +43,7 @@ class Neuron:
         v_threshold: threshold.
     """
 
-    numbers: Array
-    factors: Array
+    worth: Array
     bounds: tuple[tuple[int, int], ...]
     skips: int
     timesteps: int
@@ -50,35 +51,79 @@ class Neuron:
     v_threshold: float
 
     def near_the_threshold(self) -> tuple[Array, Array] | None:
-        """The membranes on either side of the threshold.
+        """The membranes next to the threshold.
 
         Returns:
-            How much each changes with each number, ``[M, L + 1]``, and its distance from the threshold, ``[M]``;
-            None where there are too many.
+            What each adds up, N_1 … N_L and B_r, ``[M, L + 1]``, and K less the threshold, ``[M]``; None where there are
+            too many.
         """
         tau, bounds = Fraction(self.tau).limit_denominator(_LARGEST_DENOMINATOR), [*self.bounds, (0, self.skips)]
         many = math.prod(_how_many(low, high, self.timesteps, tau) for low, high in bounds)
         if abs(float(tau) - self.tau) > 1e-15 or many > MOST:
             return None
-        parts = [
-            self._near([_sums(low, high, length, tau) for low, high in bounds], sum(self.tau**j for j in range(length)))
-            for length in range(1, self.timesteps + 1)
-        ]
-        ways, room = zip(*parts, strict=True)
-        return np.concatenate(ways), np.concatenate(room)
+        arriving: NDArray[np.int64] = _grid([np.arange(low, high + 1, dtype=np.int64) for low, high in bounds])
+        parts, before, unit = [], np.zeros((1, len(bounds)), np.int64), 1
+        for length in range(1, self.timesteps + 1):
+            bias = sum(self.tau**j for j in range(length))
+            if len(before) * len(arriving) > _MOST_TOGETHER:  # from here on without asking what fired before
+                sets = [_sums(low, high, length, tau) for low, high in bounds]
+                parts.append(self._near(self._on_either_side(sets, bias), bias))
+                continue
+            arrived = _distinct(((tau.numerator * before)[:, None] + unit * arriving).reshape(-1, len(bounds)))
+            fired = self._above(arrived / unit, bias) > 0
+            parts.append(self._near(arrived / unit, bias))
+            before, unit = arrived[~fired], unit * tau.denominator
+        sums, rest = zip(*parts, strict=True)
+        return np.concatenate(sums), np.concatenate(rest)
 
-    def _near(self, sets: list[Array], times: float) -> tuple[Array, Array]:
-        """Of neurons that add their bias ``times`` times; ``sets`` has the sums of each layer, then those of skips."""
-        weights = [*(self.factors * self.numbers[:-1]), 1.0]
-        last = max(range(len(weights)), key=lambda index: len(sets[index]) if weights[index] else 0)
-        others = [np.zeros(1) if index == last else values for index, values in enumerate(sets)]
-        grid = np.stack([axis.ravel() for axis in np.meshgrid(*others, indexing="ij")], 1)
-        rest = grid @ weights + times * self.numbers[-1] - self.v_threshold
-        place = np.searchsorted(sets[last], -rest / weights[last])
-        grid, rest = np.concatenate([grid, grid]), np.concatenate([rest, rest])
-        grid[:, last] = sets[last][np.clip(np.concatenate([place - 1, place]), 0, len(sets[last]) - 1)]
-        ways = np.concatenate([grid[:, :-1] * self.factors, np.full((len(grid), 1), times)], 1)
-        return ways, np.abs(rest + weights[last] * grid[:, last])
+    @property
+    def _weights(self) -> Array:
+        """Of the sums of each layer, and of skips, in a membrane."""
+        return np.append(self.worth[:-1], 1.0)
+
+    def _above(self, sums: Array, bias: float) -> Array:
+        """How far membranes of these sums, ``[M, L + 1]`` with skips the last, lie above the threshold."""
+        above: Array = sums @ self._weights + bias * self.worth[-1] - self.v_threshold
+        return above
+
+    def _on_either_side(self, sets: list[Array], bias: float) -> Array:
+        """Of all combinations of the sums of ``sets`` the two next to the threshold on the longest axis."""
+        weights, last = self._weights, self._longest([len(values) for values in sets])
+        grid = _grid([np.zeros(1) if index == last else values for index, values in enumerate(sets)])
+        place = np.searchsorted(sets[last], -self._above(grid, bias) / weights[last])
+        both = np.concatenate([grid, grid])
+        both[:, last] = sets[last][np.clip(np.concatenate([place - 1, place]), 0, len(sets[last]) - 1)]
+        return both
+
+    def _longest(self, lengths: list[int]) -> int:
+        """The axis of most sums that make a difference."""
+        return max(range(len(lengths)), key=lambda index: lengths[index] if self._weights[index] else 0)
+
+    def _near(self, sums: Array, bias: float) -> tuple[Array, Array]:
+        """Of membranes that differ in one sum only the highest that does not fire and the lowest that does."""
+        last = self._longest([len(np.unique(column)) for column in sums.T])
+        above, others = self._above(sums, bias), np.delete(sums, last, 1)
+        chosen = []
+        for some in (np.flatnonzero(above > 0), np.flatnonzero(above <= 0)):
+            some = some[np.lexsort((np.abs(above[some]), *others[some].T))]
+            new = np.ones(len(some), np.bool_)
+            new[1:] = (others[some[1:]] != others[some[:-1]]).any(1)
+            chosen.append(some[new])
+        near = sums[np.concatenate(chosen)]
+        return np.concatenate([near[:, :-1], np.full((len(near), 1), bias)], 1), near[:, -1] - self.v_threshold
+
+
+def _grid(axes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Every combination of one value of each axis, ``[M, axes]``."""
+    return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], 1)
+
+
+def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows without repetitions, in some order."""
+    rows = rows[np.lexsort(rows.T)]
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = (rows[1:] != rows[:-1]).any(1)
+    return rows[new]
 
 
 @lru_cache(maxsize=256)

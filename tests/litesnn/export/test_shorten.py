@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from litesnn.export.convert import pack_exactly
 from litesnn.export.membranes import Neuron, _how_many, _sums
-from litesnn.export.shorten import _in_bf16, _shortest, shorten
+from litesnn.export.shorten import CLEARANCE, _in_bf16, limits_of, shorten
+from litesnn.export.shortest import Limits, _shortest_between, _significant, shortest
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
 from tests.litesnn.export.old_file import answers_alike, old_network
@@ -25,9 +26,9 @@ Array = NDArray[np.float64]
 def a_neuron(seed: int, layers: int, timesteps: int, tau: float = 0.2) -> Neuron:
     draw = np.random.default_rng(seed)
     most = 2 if timesteps == 3 else 4
+    worth = draw.normal(1, 1, layers) * draw.uniform(0.05, 0.5, layers)
     return Neuron(
-        numbers=np.array([*draw.normal(1, 1, layers).astype(np.float32), draw.normal(0.2, 0.3)], float),
-        factors=draw.uniform(0.05, 0.5, layers).astype(np.float32).astype(float),
+        worth=np.array([*worth, draw.normal(0.2, 0.3)]),
         bounds=tuple((-int(draw.integers(0, most)), int(draw.integers(1, most))) for _ in range(layers)),
         skips=int(draw.integers(0, 2)),
         timesteps=timesteps,
@@ -36,21 +37,35 @@ def a_neuron(seed: int, layers: int, timesteps: int, tau: float = 0.2) -> Neuron
     )
 
 
-def trains(neuron: Neuron, numbers: Array) -> list[tuple[bool, ...]]:
-    """What the neuron fires for every sequence of sums and skips, one after the other."""
+def shorter(neuron: Neuron) -> Array:
+    """Its numbers with fewer digits."""
+    limits = limits_of([neuron])
+    assert limits is not None
+    found = shortest(limits, neuron.worth)
+    assert found is not None
+    return found
+
+
+def membranes(neuron: Neuron, worth: Array) -> list[list[float]]:
+    """For every sequence of sums and skips, one after the other, the membrane at each timestep."""
     ranges = [range(low, high + 1) for low, high in [*neuron.bounds, (0, neuron.skips)]]
-    fired = []
+    found = []
     for sequence in itertools.product(itertools.product(*ranges), repeat=neuron.timesteps):
-        membrane, spikes = 0.0, []
+        membrane, had = 0.0, []
         for *sums, skips in sequence:
-            arriving = numbers[-1] + skips
-            for count, factor, scale in zip(sums, neuron.factors, numbers[:-1], strict=True):
-                arriving += count * factor * scale
+            arriving = worth[-1] + skips
+            for count, each in zip(sums, worth[:-1], strict=True):
+                arriving += count * each
             membrane = neuron.tau * membrane + arriving
-            spikes.append(membrane > neuron.v_threshold)
-            membrane = 0.0 if spikes[-1] else membrane
-        fired.append(tuple(spikes))
-    return fired
+            had.append(float(membrane))
+            membrane = 0.0 if membrane > neuron.v_threshold else membrane
+        found.append(had)
+    return found
+
+
+def trains(neuron: Neuron, worth: Array) -> list[list[bool]]:
+    """What it fires."""
+    return [[membrane > neuron.v_threshold for membrane in had] for had in membranes(neuron, worth)]
 
 
 def significant_bits(value: float) -> int:
@@ -61,36 +76,75 @@ def significant_bits(value: float) -> int:
 
 @pytest.mark.parametrize("tau", [0.2, 0.25, 1.0])
 @pytest.mark.parametrize(("layers", "timesteps"), [(0, 3), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2)])
-def test_every_sequence_of_inputs(layers: int, timesteps: int, tau: float) -> None:
-    shorter = busy = 0
+@pytest.mark.parametrize("together", [2**18, 0])
+def test_every_sequence_of_inputs(
+    layers: int, timesteps: int, tau: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where sums are too many to ask which membranes fired before."""
+    monkeypatch.setattr("litesnn.export.membranes._MOST_TOGETHER", together)
+    few = busy = 0
     for seed in range(12):
         neuron = a_neuron(seed, layers, timesteps, tau)
-        found = _shortest([neuron])
-        before = trains(neuron, neuron.numbers)
+        found = shorter(neuron)
+        before = trains(neuron, neuron.worth)
         assert trains(neuron, found) == before
-        busy += len(set(before)) > 1
-        bits = [sum(map(significant_bits, numbers.tolist())) for numbers in (neuron.numbers, found)]
-        shorter += bits[1] < bits[0] / 2
-    assert shorter >= 6 and (busy >= 6 or layers == 0)
+        busy += len(set(map(tuple, before))) > 1
+        bits = [sum(map(significant_bits, numbers.tolist())) for numbers in (neuron.worth, found)]
+        few += bits[1] < bits[0] / 4
+    assert few >= 6 and (busy >= 6 or layers == 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_membrane_moves_by_more_than_half_of_its_distance(seed: int) -> None:
-    """Of all membranes, listed one by one, not only of those that are looked at."""
+def test_every_membrane_stays_clear_of_the_threshold(seed: int) -> None:
+    """Of all that it can have, listed one by one, not only of those that are looked at."""
     neuron = a_neuron(seed, 2, 2)
-    found = _shortest([neuron])
-    ranges = [range(low, high + 1) for low, high in [*neuron.bounds, (0, neuron.skips)]]
-    steps = list(itertools.product(*ranges))
-    for run in [*itertools.product(steps, repeat=1), *itertools.product(steps, repeat=2)]:
-        before, after = (
-            sum(
-                neuron.tau ** (len(run) - 1 - at)
-                * (numbers[-1] + sums[-1] + sum(sums[i] * neuron.factors[i] * numbers[i] for i in range(2)))
-                for at, sums in enumerate(run)
-            )
-            for numbers in (neuron.numbers, found)
-        )
-        assert abs(after - before) <= abs(before - neuron.v_threshold) / 2 + 1e-12
+    size = 1 + float(
+        np.abs(neuron.worth) @ [*((1 + neuron.tau) * max(-low, high) for low, high in neuron.bounds), 1 + neuron.tau]
+    )
+    after = membranes(neuron, shorter(neuron))
+    for had, has in zip(membranes(neuron, neuron.worth), after, strict=True):
+        for one, other in zip(had, has, strict=True):
+            distance, left = one - neuron.v_threshold, other - neuron.v_threshold
+            assert (left > 0) == (distance > 0)
+            assert abs(left) >= min(abs(distance) / 2, CLEARANCE) - 1e-12 and abs(left) <= 4 * size
+
+
+def test_membranes_that_fired_before_are_not_asked() -> None:
+    """Of a neuron that fires whenever a spike comes there is no second timestep with two spikes."""
+    neuron = Neuron(worth=np.array([0.9, 0.0]), bounds=((0, 1),), skips=0, timesteps=2, tau=0.5, v_threshold=0.5)
+    near = neuron.near_the_threshold()
+    assert near is not None
+    assert sorted(near[0][:, 0].tolist()) == [0, 0, 1, 1]  # 1.5 would be a spike after a spike
+
+
+def test_the_fewest_bits_against_every_number_of_so_many() -> None:
+    """One scale of at most 5 bits and a bias in steps of 1/64: nothing that is tried one by one is shorter."""
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        neuron = a_neuron(int(draw.integers(10**6)), 1, 2)
+        limits = limits_of([neuron])
+        assert limits is not None
+        found = shorter(neuron)
+        scales = [m / 32 * 2.0**e for m in range(16, 32) for e in range(-8, 4)]
+        near = [s for s in scales if abs(neuron.worth[0]) / 2 < s < 2 * abs(neuron.worth[0])]
+        every = itertools.product(np.copysign(near, neuron.worth[0]), np.arange(-128, 129) / 64)
+        fits = [pair for pair in map(np.array, every) if limits.missed_by(pair).max() <= 0 and pair[1]]
+        fewest = min((sum(map(significant_bits, pair.tolist())) for pair in fits), default=99)
+        assert sum(map(significant_bits, found.tolist())) <= fewest + 1
+
+
+def test_the_shortest_number_of_an_interval() -> None:
+    low, high = np.array([0.3, -0.2, 5.01, 0.7]), np.array([0.6, 0.1, 5.02, 0.8])
+    found, bits = _shortest_between(low, high, 0.5)
+    assert found.tolist() == [0.5, 0.0, 5.015625, 0.75] and bits.tolist() == [1, 4, 9, 2]
+    assert ((low <= found) & (found <= high)).all()
+    values = np.random.default_rng(0).normal(size=50).astype(np.float32).astype(float)
+    assert _significant(values).tolist() == [significant_bits(value) for value in values.tolist()]
+
+
+def test_limits_that_leave_nothing() -> None:
+    ways = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    assert shortest(Limits(ways, np.array([1.0, -0.9])), np.array([0.5, 0.5])) is None
 
 
 @pytest.mark.parametrize(("low", "high", "length", "tau"), [(-2, 3, 3, "1/5"), (0, 1, 4, "1/4"), (-1, 0, 2, "7/20")])
@@ -107,10 +161,10 @@ def test_sums_against_all_sequences(low: int, high: int, length: int, tau: str) 
 
 def test_a_membrane_on_the_threshold_or_too_many_change_nothing() -> None:
     neuron = a_neuron(0, 1, 1)
-    on = replace(neuron, numbers=np.array([1.0, neuron.v_threshold]))  # without a spike it is there exactly
-    assert np.array_equal(_shortest([on]), on.numbers)
+    on = replace(neuron, worth=np.array([1.0, neuron.v_threshold]))  # without a spike it is there exactly
+    assert limits_of([on]) is None
     many = replace(neuron, bounds=((-5000, 5000),), timesteps=6)
-    assert many.near_the_threshold() is None and np.array_equal(_shortest([many]), many.numbers)
+    assert many.near_the_threshold() is None and limits_of([many]) is None
     odd = replace(neuron, tau=math.pi / 10)
     assert odd.near_the_threshold() is None
 
