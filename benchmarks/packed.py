@@ -31,8 +31,8 @@ from litesnn.files import write_text
 from litesnn.genotype import Genotype
 from litesnn.kept import kept_count
 from litesnn.model import Model
-from litesnn.quantize import STEP_PER_STD
 from litesnn.retraining import retrain
+from litesnn.steps import STEP_PER_STD
 
 NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
 DIGITS: dict[str, tuple[tuple[int, ...], float, int]] = {

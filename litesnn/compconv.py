@@ -12,7 +12,8 @@ from litesnn import gpu, native
 from litesnn.convolution import convolve
 from litesnn.kept import kept_count
 from litesnn.prune import kept_mask
-from litesnn.quantize import STEP_PER_STD, layer_std, levels
+from litesnn.quantize import layer_std, levels
+from litesnn.steps import STEP_PER_STD
 
 
 class _Compress(torch.autograd.Function):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from litesnn.additions import additions_per_sample
+from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost, derived_cost
 from litesnn.data import load
@@ -19,7 +21,9 @@ from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.device import check_device
 from litesnn.evaluate import Evaluation, evaluate
+from litesnn.export.convert import pack_exactly
 from litesnn.export.plan import make_plan
+from litesnn.export.sizes import estimated_bits
 from litesnn.genotype import Genotype
 from litesnn.inference import freeze
 from litesnn.model import Model
@@ -131,15 +135,7 @@ class Retrain(Run):
         plan = make_plan(self.recipe, json.loads(self.genotype.to_json()))
         counted = additions_per_sample(self.network, plan, validation)
         return RetrainResult(
-            model=Model(
-                network=self.network,
-                genotype=self.genotype,
-                recipe=self.recipe,
-                classes=self.dataset.classes,
-                mean=self.dataset.mean,
-                std=self.dataset.std,
-                rates=validation.rates,
-            ),
+            model=self._model(validation.rates),
             records=self.records,
             val_accuracy=validation.accuracy,
             test_accuracy=self.evaluate(self.dataset.test).accuracy,
@@ -165,7 +161,20 @@ class Retrain(Run):
     def _assess(self) -> tuple[float, DerivedCost, int]:
         result = self.evaluate(self.dataset.val)
         cost = derived_cost(self.genotype, self.recipe, result.rates)
+        with contextlib.suppress(InputError):  # of a network that diverges there is no file
+            cost = replace(cost, file_bits=estimated_bits(pack_exactly(self._model(result.rates))))
         return result.accuracy, cost, self.genotype.timesteps
+
+    def _model(self, rates: Tensor) -> Model:
+        return Model(
+            network=self.network,
+            genotype=self.genotype,
+            recipe=self.recipe,
+            classes=self.dataset.classes,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            rates=rates,
+        )
 
 
 def retrain(

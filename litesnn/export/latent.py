@@ -35,7 +35,7 @@ from litesnn.genotype import Genotype
 from litesnn.kept import kept_count, mask_groups
 from litesnn.model import Model
 from litesnn.network import Network
-from litesnn.quantize import STEP_PER_STD
+from litesnn.steps import STEP_PER_STD
 
 _MARGIN = 0.02  # of a step, between a weight and the border of its level
 _MOST_SPREAD = 2.0**20  # of a step, of weights that nobody sees or that have no bound

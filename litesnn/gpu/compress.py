@@ -20,7 +20,7 @@ from litesnn.gpu.layers import BLOCK, LAYER, Stack, Tables, tables
 from litesnn.gpu.select import mark_largest
 from litesnn.kept import kept_count
 from litesnn.prune import kept_mask
-from litesnn.quantize import STEP_PER_STD
+from litesnn.steps import STEP_PER_STD
 
 _STEPS = tuple(STEP_PER_STD[bits] for bits in (1, 2, 3, 4))
 

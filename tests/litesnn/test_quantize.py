@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from litesnn.checks import InputError
-from litesnn.quantize import STEP_PER_STD, fake_quantize, layer_std
+from litesnn.quantize import fake_quantize, layer_std
+from litesnn.steps import STEP_PER_STD
 
 STEPS = {1: 1.596, 2: 0.996, 3: 0.586, 4: 0.336}  # method decision: s_b, in standard deviations
 

@@ -24,15 +24,13 @@ def reference_of(recipe: Recipe) -> Reference:
     import torch  # experiments that have their reference written down are read without it
 
     from litesnn.cost import derived_cost
-    from litesnn.file_size import estimated_file_bits
+    from litesnn.file_size import largest_file_bits
 
     rates = torch.ones(1 + recipe.cells * recipe.nodes, recipe.timesteps)
     in_weights = _largest(recipe, lambda layer: layer.weights)
     in_operations = _largest(recipe, lambda layer: layer.weights * layer.positions)
     in_file = recipe.size == "file"
-    size = (
-        estimated_file_bits(in_weights, recipe) if in_file else derived_cost(in_weights, recipe, rates).model_size_bits
-    )
+    size = largest_file_bits(in_weights, recipe) if in_file else derived_cost(in_weights, recipe, rates).model_size_bits
     return Reference(
         accuracy=100 / recipe.classes,
         size_bits=size,

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from litesnn.export.convert import pack_exactly
-from litesnn.export.membranes import Neuron, _how_many, _sums
-from litesnn.export.shorten import CLEARANCE, _in_bf16, limits_of, shorten
+from litesnn.export.membranes import Neuron, _sums, how_many
+from litesnn.export.shorten import CLEARANCE, limits_of, shorten
 from litesnn.export.shortest import Limits, _shortest_between, _significant, shortest
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
 from tests.litesnn.export.old_file import answers_alike, old_network
-from tests.litesnn.export.test_latent import random_model
 
 Array = NDArray[np.float64]
 
@@ -39,7 +37,7 @@ def a_neuron(seed: int, layers: int, timesteps: int, tau: float = 0.2) -> Neuron
 
 def shorter(neuron: Neuron) -> Array:
     """Its numbers with fewer digits."""
-    limits = limits_of([neuron])
+    limits = limits_of(neuron)
     assert limits is not None
     found = shortest(limits, neuron.worth)
     assert found is not None
@@ -122,7 +120,7 @@ def test_the_fewest_bits_against_every_number_of_so_many() -> None:
     draw = np.random.default_rng(0)
     for _ in range(20):
         neuron = a_neuron(int(draw.integers(10**6)), 1, 2)
-        limits = limits_of([neuron])
+        limits = limits_of(neuron)
         assert limits is not None
         found = shorter(neuron)
         scales = [m / 32 * 2.0**e for m in range(16, 32) for e in range(-8, 4)]
@@ -156,33 +154,17 @@ def test_sums_against_all_sequences(low: int, high: int, length: int, tau: str) 
     }
     found = _sums(low, high, length, leak)
     np.testing.assert_allclose(found, sorted(map(float, every)), rtol=0, atol=1e-12)
-    assert len(every) <= _how_many(low, high, length, leak)
+    assert len(every) <= how_many(low, high, length, float(leak))
 
 
 def test_a_membrane_on_the_threshold_or_too_many_change_nothing() -> None:
     neuron = a_neuron(0, 1, 1)
     on = replace(neuron, worth=np.array([1.0, neuron.v_threshold]))  # without a spike it is there exactly
-    assert limits_of([on]) is None
+    assert limits_of(on) is None
     many = replace(neuron, bounds=((-5000, 5000),), timesteps=6)
-    assert many.near_the_threshold() is None and limits_of([many]) is None
+    assert many.near_the_threshold() is None and limits_of(many) is None
     odd = replace(neuron, tau=math.pi / 10)
     assert odd.near_the_threshold() is None
-
-
-def test_bf16() -> None:
-    import torch
-
-    for value in (0.1, 1.0, 0.0123, 3.14159, 255.5):
-        assert _in_bf16(value) == float(torch.tensor(value, dtype=torch.float32).bfloat16())
-    bits = {  # significant bits of all scales and biases behind the stem
-        several: sum(
-            significant_bits(value)
-            for values in shorten(pack_exactly(random_model(80, (several,) * 3, precision="bf16"))).scale[1:]
-            for value in values.tolist()
-        )
-        for several in (1, 2)
-    }
-    assert bits[1] < 0.8 * bits[2]  # of several bits a code is no multiple of one number once it is rounded
 
 
 def test_a_network_fires_the_same_and_its_file_is_smaller() -> None:
