@@ -12,6 +12,9 @@ QUICK := tests/data tests/test_layers.py $(addprefix tests/litesnn/test_, $(adds
 	tests/tune/storage/test_store.py $(addprefix tests/tune/results/test_, $(addsuffix .py, front merge pick)) \
 	tests/tune/plan $(addprefix tests/tune/running/test_, $(addsuffix .py, halving option_names)) tests/tune/views/test_report.py
 
+# Tests that start clusters, and the others; see tests/conftest.py. SIDE_BY_SIDE= runs them one after the other.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: help pareto quick test audit lock clean
 
 help: ## this list
@@ -31,7 +34,7 @@ test: $(READY) ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 # Reinstalls only when the lock file or the project's own metadata is newer than the environment.
 $(READY): requirements.lock pyproject.toml
