@@ -13,7 +13,7 @@ QUICK := tests/data tests/test_layers.py $(addprefix tests/litesnn/test_, $(adds
 	tests/tune/plan $(addprefix tests/tune/running/test_, $(addsuffix .py, halving option_names)) tests/tune/views/test_report.py
 
 # Tests that start clusters, and the others; see tests/conftest.py. SIDE_BY_SIDE= runs them one after the other.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 2 --no-loadscope-reorder
 
 .PHONY: help pareto quick test audit lock clean
 

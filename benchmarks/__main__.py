@@ -7,7 +7,7 @@ from pathlib import Path
 from litesnn.streams import accept_all_text
 
 _PARTS = set(
-    "__init__ __main__ clock jelly layers machine naive pictures plots record repeats sides stand_in stopping_rules targets torch_snn work".split()
+    "__init__ __main__ clock jelly layers machine naive pictures plots record recordings repeats sides stand_in stopping_rules synthetic targets torch_snn work".split()
 )
 """Modules that benchmarks are made of."""
 

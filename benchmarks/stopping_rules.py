@@ -138,9 +138,12 @@ def _ray_asha(score: Callable[[Record], float], setting: Setting, total: int) ->
         reduction_factor=setting.reduction_factor,
     )
 
+    known: set[str] = set()
+
     def goes_on(record: Record) -> bool:
         trial: Any = SimpleNamespace(trial_id=record["trial"])
-        if record["total"] == 1:
+        if record["trial"] not in known:  # not at its first epoch: the search may be another one's
+            known.add(record["trial"])
             scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
         result = {"total": record["total"], "score": score(record)}
         return scheduler.on_trial_result(None, trial, result) != TrialScheduler.STOP  # type: ignore[arg-type]
@@ -161,9 +164,12 @@ def _moasha(repaired: bool, setting: Setting, total: int, reference: Reference) 
         random_seed=0,
     )
 
+    known: set[str] = set()
+
     def goes_on(record: Record) -> bool:
         trial: Any = SimpleNamespace(trial_id=record["trial"])
-        if record["total"] == 1:
+        if record["trial"] not in known:
+            known.add(record["trial"])
             scheduler.on_trial_add(trial)
         values = dict(zip(names, objectives(record, reference), strict=True))
         return scheduler.on_trial_result(trial, {"total": record["total"], **values}) != moasha.SchedulerDecision.STOP

@@ -22,7 +22,6 @@ Rung = tuple[str, int]
 Entry = tuple[float, float, float]
 """Accuracy in percent, model size in bits, Bit-SynOps: in the search what decoding now would give."""
 
-_EARLIEST = 0.2  # of a phase: before that, accuracies hardly say anything about the final ones
 _BEYOND = 1.1  # reference of the normalised costs: the dearest entry keeps a tenth of the axis to itself
 
 
@@ -34,7 +33,7 @@ class Halving:
         search_epochs: length of the search.
         retrain_epochs: length of the retraining.
         chance: accuracy of guessing, in percent.
-        grace_period: no rung but the gate stands before this epoch of a phase, nor before a fifth of it.
+        grace_period: no rung but the gate stands before this epoch of a phase.
         reduction_factor: the rungs of a phase stand at its end divided by this, by its square and so on; and of a full
             rung at most one in so many goes on.
         noise_margin: points of accuracy that an entry may owe to its seed; they are credited to the one that is judged.
@@ -46,6 +45,9 @@ class Halving:
         quorum: entries, with the one that is judged, below which nobody is stopped.
         val_samples: images or clips that accuracies are measured on; 0: accuracies are exact.
         ties: standard deviations of the difference of two accuracies within which they may be the same.
+        keep_largest: whether the largest goes on as the smallest does: large networks learn late.
+        earliest_search: share of the search before which no rung stands, since costs and accuracies are not yet those of the end.
+        earliest_retrain: likewise of the retraining.
 
     Raises:
         InputError: a value is outside its range.
@@ -64,6 +66,9 @@ class Halving:
     quorum: int = 4
     val_samples: int = 0
     ties: float = 1.64
+    keep_largest: bool = True
+    earliest_search: float = 0.5
+    earliest_retrain: float = 0.2
 
     def __post_init__(self) -> None:
         check_integer("search_epochs", self.search_epochs, minimum=1)
@@ -79,19 +84,23 @@ class Halving:
         check_integer("quorum", self.quorum, minimum=1)
         check_integer("val_samples", self.val_samples, minimum=0)
         check_number("ties", self.ties, minimum=0)
+        check_number("earliest_search", self.earliest_search, above=0, maximum=1)
+        check_number("earliest_retrain", self.earliest_retrain, above=0, maximum=1)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """All rungs in the order in which a trial meets them; the search's last epoch is the gate to retraining.
 
-        With 8 and 15 epochs and the defaults: search 2, 4, 8 (the gate), retrain 4, 8.
+        With 8 and 15 epochs and the defaults: search 4, 8 (the gate), retrain 4, 8.
         """
-        search = {self.search_epochs, *self._below(self.search_epochs)}
-        retrain = self._below(self.retrain_epochs) - {self.retrain_epochs}  # nothing is left to be saved there
+        search = {self.search_epochs, *self._below(self.search_epochs, self.earliest_search)}
+        retrain = self._below(self.retrain_epochs, self.earliest_retrain) - {
+            self.retrain_epochs
+        }  # nothing is left to be saved there
         return (*(("search", epoch) for epoch in sorted(search)), *(("retrain", epoch) for epoch in sorted(retrain)))
 
-    def _below(self, epochs: int) -> set[int]:
-        count = int(math.log(1 / _EARLIEST) / math.log(self.reduction_factor))
+    def _below(self, epochs: int, earliest: float) -> set[int]:
+        count = int(math.log(1 / earliest) / math.log(self.reduction_factor) + 1e-9)
         stands = {math.ceil(epochs / self.reduction_factor**k) for k in range(1, count + 1)}
         return {epoch for epoch in stands if epoch >= self.grace_period}
 
@@ -135,21 +144,23 @@ class Rungs:
         """
         point = _point(trial, rung[0])
         rivals = {name: e for name, e in self.entries[rung].items() if name == trial or _point(name, rung[0]) != point}
-        return judge(rivals, trial, self.settings)
+        return judge(rivals, trial, self.settings, last=rung == self.settings.rungs[-1])
 
 
-def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdict:
+def judge(entries: Mapping[str, Entry], trial: str, settings: Halving, *, last: bool = True) -> Verdict:
     """Says whether a trial goes on from a rung.
 
-    On a rung with fewer entries than ``quorum`` everyone does. On others one that may be the most accurate does, and, unless it is
-    below the floor, the smallest and the cheapest. Another one does if it is not below the floor, no entry dominates it, the front would
-    lose ``least_loss`` of its hypervolume without it, and, on a full rung, it is among the best by (non-dominated rank,
-    loss). The floor is asked with the credit for noise, the rest with that for noise and catching up.
+    On a rung with fewer entries than ``quorum`` everyone does. On others the smallest, the cheapest and the largest do, and one that may
+    be the most accurate; on the last rung if they are not below the floor. Another one does if it is not below the floor, no
+    entry dominates it, the front would lose ``least_loss`` of its hypervolume without it, and, on a full rung, it is among
+    the best by (non-dominated rank, loss). The floor is asked with the credit for noise, the rest with that for noise and
+    catching up.
 
     Args:
         entries: of one rung, by trial, in any order.
         trial: who is judged.
         settings: of the rule.
+        last: whether it is the last rung.
     """
     count = len(entries)
     if trial not in entries:
@@ -163,8 +174,9 @@ def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdic
     floor = min(best, settings.chance + settings.floor * max(0.0, best - settings.chance))
     useful = accuracy + settings.noise_margin >= floor
     if not useful[0]:
-        return Verdict(goes_on=False, rank=1 + int((accuracy > accuracy[0]).sum()), of=count)
-    end = _may_be_an_end(values[useful], settings)
+        goes_on = not last and _is_an_end(values, settings)
+        return Verdict(goes_on=goes_on, rank=1 + int((accuracy > accuracy[0]).sum()), of=count)
+    end = _is_an_end(values[useful], settings) or _may_be_the_best(values, settings)
     credit = settings.noise_margin + settings.catch_up * (best - accuracy[0])
     values[0, 0] = min(best, accuracy[0] + credit)
     depth, loss = ranking(normalised(values[useful], floor))
@@ -174,17 +186,20 @@ def judge(entries: Mapping[str, Entry], trial: str, settings: Halving) -> Verdic
     return Verdict(goes_on=bool(end or adds), rank=rank, of=count)
 
 
-def _may_be_an_end(values: np.ndarray, settings: Halving) -> bool:
-    """Whether the first of ``values`` ``[N, 3]`` may be the most accurate one, or is the smallest or the cheapest."""
-    others = values[1:]
-    if not len(others):
-        return True
-    best = others[:, 0].max()
-    gap, samples = best - values[0, 0], settings.val_samples
-    if samples:  # two shares of so many samples, of which at least half a sample may go either way
-        shares = np.clip(np.array([best, values[0, 0]]) / 100, 0.5 / samples, 1 - 0.5 / samples)
+def _is_an_end(values: np.ndarray, settings: Halving) -> bool:
+    """Whether the first of ``values`` ``[N, 3]`` is the smallest, the cheapest or the largest."""
+    costs, others = values[0, 1:], values[1:, 1:]
+    largest = settings.keep_largest and costs[0] >= others[:, 0].max(initial=-np.inf)
+    return bool(largest or (costs < others.min(axis=0, initial=np.inf)).any())
+
+
+def _may_be_the_best(values: np.ndarray, settings: Halving) -> bool:
+    """Whether the first of ``values`` ``[N, 3]`` is the most accurate one, or no less accurate than chance explains."""
+    gap, samples = values[1:, 0].max(initial=-np.inf) - values[0, 0], settings.val_samples
+    if samples and gap > 0:  # two shares of so many samples, of which at least half a sample may go either way
+        shares = np.clip(np.array([values[0, 0] + gap, values[0, 0]]) / 100, 0.5 / samples, 1 - 0.5 / samples)
         gap -= settings.ties * 100 * math.sqrt((shares * (1 - shares)).sum() / samples)
-    return bool(gap < 0 or (values[0, 1:] < others[:, 1:].min(axis=0)).any())
+    return bool(gap < 0)
 
 
 def normalised(values: np.ndarray, floor: float) -> np.ndarray:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from litesnn.checks import InputError
 from tune.running.halving import Entry, Halving, Rungs, Verdict, judge, normalised, ranking
 
-RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1)
-PLAIN = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, noise_margin=0, catch_up=0)
+RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, keep_largest=False)
+PLAIN = replace(RULE, noise_margin=0, catch_up=0)
 
 # A rung by hand; Bit-SynOps are 10 times the size, so that two dimensions can be drawn. Chance 10, best 98, floor
 # 10 + (98 - 10) / 4 = 32. On the axes the error is (98 - accuracy) / 66 and the cost a quarter per doubling from 10.
@@ -109,7 +109,7 @@ def test_noise_alone_is_a_margin_in_points() -> None:
 
 def test_a_full_rung_lets_one_in_reduction_factor_on() -> None:
     front = {f"t{i}": (50.0 + i, 100.0 * 1.1**i, 100.0 * 1.1**i) for i in range(20)}
-    strict = Halving(search_epochs=8, retrain_epochs=15, chance=10, reduction_factor=4, least_loss=1e-9, catch_up=0)
+    strict = replace(PLAIN, reduction_factor=4, least_loss=1e-9, noise_margin=1)
     verdicts = {trial: judge(front, trial, strict) for trial in front}
     assert verdicts["t19"].goes_on, "the most accurate"
     assert all(verdict.rank <= 5 for trial, verdict in verdicts.items() if verdict.goes_on and trial != "t19")
@@ -120,10 +120,10 @@ def test_a_full_rung_lets_one_in_reduction_factor_on() -> None:
 @pytest.mark.parametrize(
     ("lengths", "rungs"),
     [
-        ((8, 15), [("search", 2), ("search", 4), ("search", 8), ("retrain", 4), ("retrain", 8)]),
-        ((50, 200), [("search", 13), ("search", 25), ("search", 50), ("retrain", 50), ("retrain", 100)]),
+        ((8, 15), [("search", 4), ("search", 8), ("retrain", 4), ("retrain", 8)]),
+        ((50, 200), [("search", 25), ("search", 50), ("retrain", 50), ("retrain", 100)]),
         ((3, 12), [("search", 2), ("search", 3), ("retrain", 3), ("retrain", 6)]),
-        ((10, 30), [("search", 3), ("search", 5), ("search", 10), ("retrain", 8), ("retrain", 15)]),
+        ((10, 30), [("search", 5), ("search", 10), ("retrain", 8), ("retrain", 15)]),
         ((1, 1), [("search", 1)]),
     ],
 )
@@ -148,6 +148,8 @@ def test_the_gate_stands_whatever_the_grace_period() -> None:
         {"floor": 1},
         {"least_loss": 0},
         {"full_rung": 0},
+        {"earliest_search": 0},
+        {"earliest_retrain": 1.1},
         {"noise_margin": math.nan},
     ],
 )
@@ -287,7 +289,7 @@ def test_the_scale_of_accuracy_does_not_matter(rows: list[Entry], newcomer: Entr
     """Given in another unit, with the two settings that are accuracies in that unit too."""
     rung = as_rung(rows, newcomer)
     scaled = {name: (a * unit, s, o) for name, (a, s, o) in rung.items()}
-    rule = Halving(search_epochs=8, retrain_epochs=15, chance=10 * unit, noise_margin=1.0 * unit, quorum=1)
+    rule = replace(RULE, chance=10 * unit, noise_margin=1.0 * unit)
     assert judge(rung, "new", RULE) == judge(scaled, "new", rule)
 
 
@@ -319,7 +321,7 @@ def test_useless_networks_do_not_survive_as_extremes(rows: list[Entry], newcomer
 
 
 def test_the_floor_is_asked_with_the_noise_margin() -> None:
-    settings = Halving(search_epochs=8, retrain_epochs=15, chance=10, floor=0.25, noise_margin=1.0, quorum=1)
+    settings = replace(RULE, floor=0.25, noise_margin=1.0)
     floor = 10 + 0.25 * (90 - 10)  # of the best entry's 90 %
     for below, goes_on in ((0.5, True), (1.5, False)):
         entries = {"best": (90.0, 1e6, 1e8), "small": (floor - below, 1e3, 1e5)}
@@ -361,11 +363,31 @@ def test_the_smallest_and_the_cheapest_go_on_however_little_they_add(entry: Entr
     assert not judge({**rung, "new": (11.0, *entry[1:])}, "new", rule).goes_on, "useless"
 
 
+def test_the_largest_goes_on_however_far_it_is_behind() -> None:
+    rung = {"a": (97.0, 80.0, 800.0), "b": (90.0, 40.0, 400.0), "c": (80.0, 20.0, 200.0)}
+    rule = replace(PLAIN, keep_largest=True)
+    assert judge({**rung, "new": (50.0, 80.0, 1000.0)}, "new", rule).goes_on
+    assert not judge({**rung, "new": (50.0, 79.0, 1000.0)}, "new", rule).goes_on, "a is larger"
+    assert not judge({**rung, "new": (50.0, 80.0, 1000.0)}, "new", PLAIN).goes_on
+
+
+@pytest.mark.parametrize("entry", [(11.0, 19.9, 1e4), (11.0, 1e4, 199.9), (11.0, 90.0, 1e4)])
+def test_an_end_that_is_useless_is_so_on_the_last_rung_alone(entry: Entry) -> None:
+    rungs = Rungs(replace(RULE, keep_largest=True))
+    for rung in (("retrain", 4), ("retrain", 8)):
+        for name, other in {"a": (97.0, 80.0, 800.0), "c": (80.0, 20.0, 200.0), "new": entry}.items():
+            rungs.record(rung, name, other)
+    assert rungs.judge(("retrain", 4), "new").goes_on
+    assert not rungs.judge(("retrain", 8), "new").goes_on
+    rungs.record(("retrain", 4), "worse", (11.0, 50.0, 500.0))
+    assert not rungs.judge(("retrain", 4), "worse").goes_on, "no end"
+
+
 @settings(deadline=None)
 @given(rung_of, st.randoms(use_true_random=False))
 def test_no_order_of_arrival_loses_an_end(rows: list[Entry], random: Any) -> None:
-    """The most accurate one, and the smallest and the cheapest unless they are useless, each as far as there is one alone."""
-    rule = replace(RULE, quorum=4, val_samples=287)
+    """The most accurate one and, unless they are useless, smallest, cheapest and largest, each as far as there is one alone."""
+    rule = replace(RULE, quorum=4, val_samples=287, keep_largest=True)
     named = {f"t{i}": row for i, row in enumerate(rows)}
     order = list(named)
     random.shuffle(order)
@@ -383,3 +405,5 @@ def test_no_order_of_arrival_loses_an_end(rows: list[Entry], random: Any) -> Non
         ends = [name for name, row in named.items() if row[cost] == least]
         if len(ends) == 1 and named[ends[0]][0] >= floor:
             assert ends[0] not in stopped
+    most = max(row[1] for row in rows)
+    assert not stopped & {name for name, row in named.items() if row[1] == most and row[0] >= floor}

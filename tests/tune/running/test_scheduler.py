@@ -17,7 +17,8 @@ from ray.tune.schedulers import TrialScheduler
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
 
-HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1)  # search 2, 4, 8, retrain 4, 8
+PLAIN: dict[str, Any] = {"quorum": 1, "keep_largest": False, "earliest_search": 0.25}
+HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, **PLAIN)  # search 2, 4, 8, retrain 4, 8
 GO, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 GATE = ("search", 8)
 
