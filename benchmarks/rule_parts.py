@@ -40,7 +40,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "floor at half the way": {"floor": 0.5},
     "loss of 0.1 % instead of 0.3 %": {"least_loss": 0.001},
     "loss of 1 %": {"least_loss": 0.01},
-    "factor 3": {"reduction_factor": 3.0},
+    "the largest is not kept": {"keep_largest": False},
+    "rungs from a fifth of a phase on": {"earliest": 0.2},
     "full from the fourth entry on": {"full_rung": 4},
     "the gate alone": {"grace_period": 100},
 }

@@ -34,8 +34,8 @@ class Halving:
         retrain_epochs: length of the retraining.
         chance: accuracy of guessing, in percent.
         grace_period: no rung but the gate stands before this epoch of a phase.
-        reduction_factor: the rungs of a phase stand at its end divided by this, by its square and so on; and of a full
-            rung at most one in so many goes on.
+        reduction_factor: the rungs of a phase stand at its end divided by this, by its square and so on, as far as ``earliest``
+            allows; and of a full rung at most one in so many goes on.
         noise_margin: points of accuracy that an entry may owe to its seed; they are credited to the one that is judged.
         catch_up: share of its distance to the best accuracy of the rung that the judged entry is credited with besides,
             because it may still make it up: small networks learn later.
@@ -46,8 +46,7 @@ class Halving:
         val_samples: images or clips that accuracies are measured on; 0: accuracies are exact.
         ties: standard deviations of the difference of two accuracies within which they may be the same.
         keep_largest: whether the largest goes on as the smallest does: large networks learn late.
-        earliest_search: share of the search before which no rung stands, since costs and accuracies are not yet those of the end.
-        earliest_retrain: likewise of the retraining.
+        earliest: share of a phase before which no rung stands: costs and accuracies are not yet those of the end.
 
     Raises:
         InputError: a value is outside its range.
@@ -67,8 +66,7 @@ class Halving:
     val_samples: int = 0
     ties: float = 1.64
     keep_largest: bool = True
-    earliest_search: float = 0.5
-    earliest_retrain: float = 0.2
+    earliest: float = 0.5
 
     def __post_init__(self) -> None:
         check_integer("search_epochs", self.search_epochs, minimum=1)
@@ -84,25 +82,22 @@ class Halving:
         check_integer("quorum", self.quorum, minimum=1)
         check_integer("val_samples", self.val_samples, minimum=0)
         check_number("ties", self.ties, minimum=0)
-        check_number("earliest_search", self.earliest_search, above=0, maximum=1)
-        check_number("earliest_retrain", self.earliest_retrain, above=0, maximum=1)
+        check_number("earliest", self.earliest, above=0, maximum=1)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """All rungs in the order in which a trial meets them; the search's last epoch is the gate to retraining.
 
-        With 8 and 15 epochs and the defaults: search 4, 8 (the gate), retrain 4, 8.
+        With 8 and 15 epochs and the defaults: search 4, 8 (the gate), retrain 8.
         """
-        search = {self.search_epochs, *self._below(self.search_epochs, self.earliest_search)}
-        retrain = self._below(self.retrain_epochs, self.earliest_retrain) - {
-            self.retrain_epochs
-        }  # nothing is left to be saved there
+        search = {self.search_epochs, *self._below(self.search_epochs)}
+        retrain = self._below(self.retrain_epochs) - {self.retrain_epochs}  # nothing is left to be saved there
         return (*(("search", epoch) for epoch in sorted(search)), *(("retrain", epoch) for epoch in sorted(retrain)))
 
-    def _below(self, epochs: int, earliest: float) -> set[int]:
-        count = int(math.log(1 / earliest) / math.log(self.reduction_factor) + 1e-9)
-        stands = {math.ceil(epochs / self.reduction_factor**k) for k in range(1, count + 1)}
-        return {epoch for epoch in stands if epoch >= self.grace_period}
+    def _below(self, epochs: int) -> set[int]:
+        count = int(math.log(1 / self.earliest) / math.log(self.reduction_factor) + 1e-9)
+        shares = [self.reduction_factor**-k for k in range(1, count + 1)] or [self.earliest]
+        return {epoch for epoch in (math.ceil(share * epochs) for share in shares) if epoch >= self.grace_period}
 
 
 @dataclass(frozen=True, kw_only=True)

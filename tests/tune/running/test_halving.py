@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from litesnn.checks import InputError
 from tune.running.halving import Entry, Halving, Rungs, Verdict, judge, normalised, ranking
 
-RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, keep_largest=False)
+RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, keep_largest=False, earliest=0.2)
 PLAIN = replace(RULE, noise_margin=0, catch_up=0)
 
 # A rung by hand; Bit-SynOps are 10 times the size, so that two dimensions can be drawn. Chance 10, best 98, floor
@@ -120,15 +120,24 @@ def test_a_full_rung_lets_one_in_reduction_factor_on() -> None:
 @pytest.mark.parametrize(
     ("lengths", "rungs"),
     [
-        ((8, 15), [("search", 4), ("search", 8), ("retrain", 4), ("retrain", 8)]),
-        ((50, 200), [("search", 25), ("search", 50), ("retrain", 50), ("retrain", 100)]),
-        ((3, 12), [("search", 2), ("search", 3), ("retrain", 3), ("retrain", 6)]),
-        ((10, 30), [("search", 5), ("search", 10), ("retrain", 8), ("retrain", 15)]),
+        ((8, 15), [("search", 4), ("search", 8), ("retrain", 8)]),
+        ((50, 200), [("search", 25), ("search", 50), ("retrain", 100)]),
+        ((3, 12), [("search", 2), ("search", 3), ("retrain", 6)]),
+        ((2, 8), [("search", 2), ("retrain", 4)]),
         ((1, 1), [("search", 1)]),
     ],
 )
 def test_rungs_of_the_presets(lengths: tuple[int, int], rungs: list[tuple[str, int]]) -> None:
     assert list(Halving(search_epochs=lengths[0], retrain_epochs=lengths[1], chance=10).rungs) == rungs
+
+
+def test_rungs_of_other_settings() -> None:
+    def rungs(**changes: float) -> list[tuple[str, int]]:
+        return list(Halving(search_epochs=8, retrain_epochs=16, chance=10, **changes).rungs)  # type: ignore[arg-type]
+
+    assert rungs(reduction_factor=4) == [("search", 4), ("search", 8), ("retrain", 8)]
+    assert rungs(earliest=0.2) == [("search", 2), ("search", 4), ("search", 8), ("retrain", 4), ("retrain", 8)]
+    assert rungs(reduction_factor=1.3) == [("search", e) for e in (5, 7, 8)] + [("retrain", 10), ("retrain", 13)]
 
 
 def test_the_gate_stands_whatever_the_grace_period() -> None:
@@ -148,8 +157,8 @@ def test_the_gate_stands_whatever_the_grace_period() -> None:
         {"floor": 1},
         {"least_loss": 0},
         {"full_rung": 0},
-        {"earliest_search": 0},
-        {"earliest_retrain": 1.1},
+        {"earliest": 0},
+        {"earliest": 1.1},
         {"noise_margin": math.nan},
     ],
 )

@@ -17,7 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
 
-PLAIN: dict[str, Any] = {"quorum": 1, "keep_largest": False, "earliest_search": 0.25}
+PLAIN: dict[str, Any] = {"quorum": 1, "keep_largest": False, "earliest": 0.2}
 HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, **PLAIN)  # search 2, 4, 8, retrain 4, 8
 GO, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 GATE = ("search", 8)
