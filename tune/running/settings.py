@@ -107,7 +107,7 @@ class Settings:
     reduction_factor: float = _setting(
         Halving.reduction_factor,
         "stopping",
-        "rungs stand at this fraction of a phase and of that; of a full one at most one in so many goes on",
+        "a rung stands where so many times the epochs are a whole phase, not before half of it; of a full rung at most one in so many goes on",
         "FACTOR",
     )
     noise_margin: float = _setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +24,7 @@ from tune.watching.estimate import Estimate
 _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN_TRIALS = 12
 _SHOWN_FRONT = 8
+_LATELY = 5  # trials, whose gain is shown
 
 
 class LiveTable(Callback):
@@ -62,6 +63,7 @@ class LiveTable(Callback):
         self.ended: Counter[str] = Counter()
         self.started = self.last_line = time.monotonic()
         self.front, self.volume = self._front()
+        self.volumes = deque([self.volume], maxlen=1 + _LATELY)
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,6 +118,7 @@ class LiveTable(Callback):
         self.rows[name] = row
         if status == FINISHED:
             self.front, self.volume = self._front()
+        self.volumes.append(self.volume)
         if not self.live:
             what = "interrupted" if status == UNFINISHED else status
             reason = f"  ({row['reason']})" if row.get("reason") else ""
@@ -134,8 +137,15 @@ class LiveTable(Callback):
         elapsed = _clock(time.monotonic() - self.started)
         return (
             f"{ended}{len(self.running)} running, {waiting} waiting; front {len(self.front)}, "
-            f"hypervolume {self.volume:.3f}, {self.saved()} epochs saved; {elapsed} so far{estimate}"
+            f"hypervolume {self.volume:.3f}{self._gain()}, {self.saved()} epochs saved; {elapsed} so far{estimate}"
         )
+
+    def _gain(self) -> str:
+        """What the last trials have added: whether it is worth waiting for the next ones."""
+        lately = len(self.volumes) - 1
+        if lately < 2 or not self.volumes[0]:
+            return ""
+        return f" (+{100 * (self.volume / self.volumes[0] - 1):.1f} % by the last {lately})"
 
     def _show(self) -> None:
         now = time.monotonic()

@@ -56,3 +56,19 @@ def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.Monke
     else:
         assert "finished p_80.5 search epoch 1, 75.00 % validation, 1.00 kB, 3.00 M Bit-SynOps, T 2" in text
         assert "\x1b" not in shown.getvalue()
+
+
+def test_what_the_last_trials_have_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """65, then 78 points above guessing at the same costs, then a failure: a fifth more by the last two."""
+    monkeypatch.setattr("tune.watching.live._LATELY", 2)
+    experiment, recipe = Experiment(tmp_path), Recipe.preset("digits")
+    reference = Reference(accuracy=10, size_bits=16_000, bit_synops=6e6)
+    console = Console(file=io.StringIO(), width=80)
+    live = LiveTable(recipe, experiment, experiment.table(), reference, 3, 2, console, lambda: 0)
+    assert "hypervolume 0.000, " in live._summary()
+    for p, status, accuracy in ((1, "finished", 75.0), (2, "finished", 88.0), (3, "failed", 99.0)):
+        folder = experiment.trial(f"p_{p}")
+        folder.write_start({**trial(p).config["point"], "seed": 0}, recipe.to_dict())
+        folder.write_result(status, **{**RESULT, "val_accuracy": accuracy}, side_bits=0, bits=[1])
+        live.on_trial_complete(0, [], trial(p))
+    assert f"hypervolume {live.volume:.3f} (+20.0 % by the last 2), " in live._summary()
