@@ -51,6 +51,7 @@ WORKERS = (1, 2, 4, 8, 64)
 SIZES = (12, 24, 48)
 AIM, BUDGET = 0.98, 0.55
 OURS = "ours"
+_COLOURS = ("#333", *COLOURS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +265,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         panel.axhline(100 * AIM, color="#999", linewidth=0.8, linestyle=":")
         for row in some:
             if row["trials"] == most:
-                colour = COLOURS[used.index(row["rule"]) % len(COLOURS)]
+                colour = _COLOURS[used.index(row["rule"])]
                 face = "none" if row["shared"] else colour
                 panel.plot(
                     100 * row["seconds"], 100 * row["kept"], "o", color=colour, markerfacecolor=face, markersize=7
@@ -273,7 +274,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[len(names) :]:
         panel.axis("off")
-    for rule, colour in zip(used, COLOURS * 2, strict=False):
+    for rule, colour in zip(used, _COLOURS, strict=False):
         panels[-1].plot([], [], "o", color=colour, label=rule)
     panels[-1].plot([], [], "o", color="#333", markerfacecolor="none", label="one search for all widths")
     panels[-1].legend(frameon=False, fontsize=8, loc="center")
