@@ -60,20 +60,23 @@ class Neuron:
         tau, bounds = _ratio(self.tau), [*self.bounds, (0, self.skips)]
         if tau is None or too_many([how_many(low, high, self.timesteps, self.tau) for low, high in bounds]):
             return None
-        arriving: NDArray[np.int64] = _grid([np.arange(low, high + 1, dtype=np.int64) for low, high in bounds])
+        steps = [np.arange(low, high + 1, dtype=np.int64) for low, high in bounds]
         parts, before, unit = [], np.zeros((1, len(bounds)), np.int64), 1
         for length in range(1, self.timesteps + 1):
             bias = sum(self.tau**j for j in range(length))
-            if len(before) * len(arriving) > _MOST_TOGETHER:  # from here on without asking what fired before
+            if (
+                len(before) * math.prod(map(len, steps)) > _MOST_TOGETHER
+            ):  # from here on, what fired before is not asked
                 sets = [_sums(low, high, length, tau) for low, high in bounds]
                 parts.append(self._near(self._on_either_side(sets, bias), bias))
                 continue
-            arrived = _distinct(((tau.numerator * before)[:, None] + unit * arriving).reshape(-1, len(bounds)))
+            sums = (tau.numerator * before)[:, None] + unit * _grid(steps)
+            arrived = _distinct(sums.reshape(-1, len(bounds)))
             fired = self._above(arrived / unit, bias) > 0
             parts.append(self._near(arrived / unit, bias))
             before, unit = arrived[~fired], unit * tau.denominator
-        sums, rest = zip(*parts, strict=True)
-        return np.concatenate(sums), np.concatenate(rest)
+        near, rest = zip(*parts, strict=True)
+        return np.concatenate(near), np.concatenate(rest)
 
     @property
     def _weights(self) -> Array:

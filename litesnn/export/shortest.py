@@ -101,6 +101,8 @@ class _Search:
             if missed.max() <= _ROUNDING:
                 return numbers, float(total[chosen])
             new = np.argsort(-missed)[:_AT_A_TIME]
+            if np.isin(new, self._used).all():  # missed by rounding alone
+                return None
             self._used = np.union1d(self._used, new)
 
 

@@ -140,6 +140,28 @@ def test_the_shortest_number_of_an_interval() -> None:
     assert _significant(values).tolist() == [significant_bits(value) for value in values.tolist()]
 
 
+def test_a_scale_of_zero_stays_zero() -> None:
+    """A batch norm may multiply a channel by nothing; the channel keeps all its numbers."""
+    neuron = a_neuron(0, 2, 2)
+    neuron = replace(neuron, worth=np.array([0.0, *neuron.worth[1:]]))
+    limits = limits_of(neuron)
+    assert limits is not None and shortest(limits, neuron.worth) is None
+    packed = old_network()
+    zero = [values.copy() for values in packed.scale]
+    for values in zero[1:]:
+        values[::2] = 0
+    packed = replace(packed, scale=tuple(zero))
+    short, (_, alive) = shorten(packed), trim(packed)
+    assert answers_alike(packed, short, alive)
+    assert all((values[::2] == 0).all() for values in short.scale[1:])
+
+
+def test_limits_that_only_rounding_misses_end() -> None:
+    ways, least = np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([1e6 + 1e-11, -1e6 - 1e-11])
+    found = shortest(Limits(ways, least), np.array([0.5, 1e6 - 0.5]))
+    assert found is None or abs(found.sum() - 1e6) < 1e-6
+
+
 def test_limits_that_leave_nothing() -> None:
     ways = np.array([[1.0, 1.0], [-1.0, -1.0]])
     assert shortest(Limits(ways, np.array([1.0, -0.9])), np.array([0.5, 0.5])) is None
