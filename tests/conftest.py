@@ -1,6 +1,7 @@
-"""Which tests run side by side: files whose tests start Ray in one process, one cluster at a time, all others in the second.
+"""Which tests run side by side: files whose tests start clusters in one process, all others in the second.
 
-A machine with two cores is busy then: clusters wait a lot, other tests compute.
+A machine with two cores is busy then: clusters wait a lot, other tests compute. The second process is the first to be through;
+it then takes a few files whose clusters are small, so that both end at about the same time.
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each of the two
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_SMALL = ("benchmarks/test_startup", "cluster/test_slurm", "tune/running/test_scheduler", "tune/running/test_searcher")
+_CLUSTERS, _LAST = "clusters", "small clusters"
+
+
 @functools.cache
-def _starts_clusters(file: Path) -> bool:
-    return "mark.cluster" in file.read_text(encoding="utf-8")
+def _scope(file: Path) -> str:
+    """Tests of one scope run in one process, one after the other: those of a file stay together, for what they share."""
+    if "mark.cluster" not in file.read_text(encoding="utf-8"):
+        return str(file)
+    return _LAST if str(file.with_suffix("")).endswith(_SMALL) else _CLUSTERS
 
 
-class _ClustersAndOthers(LoadScopeScheduling):
-    """Tests of a file stay together, for what they share, and so do all files that start clusters."""
+class _SideBySide(LoadScopeScheduling):
+    """Gives a process the next scope when it is through with its own."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "clusters" if _starts_clusters(self.config.rootpath / file) else file
+        return _scope(self.config.rootpath / nodeid.partition("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Used by ``--numprocesses``, as ``make test`` does."""
-    return _ClustersAndOthers(config, log)
+    return _SideBySide(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Clusters first, since they take longest."""
-    items.sort(key=lambda item: not _starts_clusters(item.path))
+    """Clusters first, since they take longest; small ones last."""
+    items.sort(key=lambda item: {_CLUSTERS: 0, _LAST: 2}.get(_scope(item.path), 1))
