@@ -37,7 +37,7 @@ from litesnn.files import write_text
 from tune.results.front import hypervolume
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
-from tune.storage.objectives import SIZE
+from tune.storage.objectives import SIZE, Z, accuracy_variance
 
 DATA = Path(__file__).parent / "data"
 RECORDED = (  # name, file, seed, chance in percent, images or clips that accuracies are measured on
@@ -51,7 +51,7 @@ WORKERS = (1, 2, 4, 8, 64)
 SIZES = (12, 24, 48)
 AIM, BUDGET = 0.98, 0.55
 OURS = "ours"
-_COLOURS = ("#333", *COLOURS)
+_COLOURS = ("#333", *COLOURS, "#b279a2", "#9ecae9")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,8 @@ def rules(recording: Recording) -> dict[str, Make]:
         "no stopping": lambda recording, turn: lambda record: True,
         OURS: ours,
         "ours, exact accuracies, no quorum": lambda recording, turn: ours(recording, val_samples=0, quorum=1),
+        "ours, the largest is not kept": lambda recording, turn: ours(recording, keep_largest=False),
+        "ours, rungs from a fifth of a phase": lambda recording, turn: ours(recording, earliest=0.2),
     }
     for other in families(*recording.lengths, recording.reference)[1:]:
         if other.installed and other.name != "MO-ASHA, syne-tune":  # whose ranks are the repaired ones' order
@@ -141,8 +143,7 @@ def measure(recording: Recording, rule: GoesOn, order: Sequence[str], workers: i
 
 def _differ(best: float, other: float, samples: int) -> bool:
     """Whether an accuracy is below the best one by more than chance does in one case of twenty; in percent of ``samples``."""
-    shares = np.clip(np.array([best, other]) / 100, 0.5 / samples, 1 - 0.5 / samples)
-    return best - other > 164 * math.sqrt((shares * (1 - shares)).sum() / samples)
+    return best - other > Z * math.sqrt(accuracy_variance(np.array([best, other]), samples).sum())
 
 
 Draw = tuple[Recording, Sequence[str], int]
@@ -203,17 +204,15 @@ def compare(name: str, drawn: Sequence[Draw], shared: bool) -> list[dict[str, An
     ]
 
 
-def measure_all(replays: int, seed: int, data: Path = DATA) -> dict[str, Any]:
+def measure_all(replays: int, seed: int) -> dict[str, Any]:
     """Every rule on every run that is recorded, with and without shared searches, and on made ones."""
     result = begin("held_out", {"replays": replays, "seed": seed, "workers": list(WORKERS)}, ["ray", "syne-tune"])
     rows = []
     for name, file, ending, chance, samples in RECORDED:
-        if (data / file).exists():
-            recording = read(data / file, name, chance=chance, val_samples=samples, ending=ending)
-            sizes = {min(size, len(recording.curves)) for size in SIZES}
-            for size in sorted(sizes):
-                drawn = draws([recording] * replays, size, seed)
-                rows += compare(name, drawn, False) + compare(name, drawn, True)
+        recording = read(DATA / file, name, chance=chance, val_samples=samples, ending=ending)
+        for size in sorted({min(size, len(recording.curves)) for size in SIZES}):
+            drawn = draws([recording] * replays, size, seed)
+            rows += compare(name, drawn, False) + compare(name, drawn, True)
     for name in FAMILIES:
         for size in SIZES:
             rows += compare(name, draws(made(name, size, replays, seed), size, seed), False)

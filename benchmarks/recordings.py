@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stopping_rules import Record
 from tune.storage.objectives import EQ18, SIZE, Reference
 
-Record = Mapping[str, Any]
 Curves = Mapping[str, Sequence[Record]]
 
 COLUMNS = ("trial", "phase", "epoch", "val_accuracy", SIZE, "bit_synops", "seconds")
@@ -73,7 +73,8 @@ def read(path: Path, name: str, *, chance: float, val_samples: int, ending: str 
         for row in csv.DictReader(file):
             if row["trial"].endswith(ending):
                 record: dict[str, Any] = {"trial": row["trial"], "phase": row["phase"], "epoch": int(row["epoch"])}
-                record |= {column: float(row[column]) for column in COLUMNS[3:]}
+                figures = {**row, SIZE: row.get(SIZE) or row[EQ18]}  # an older recording means Eq. 18 by size
+                record |= {column: float(figures[column]) for column in COLUMNS[3:]}
                 phases.setdefault(row["trial"], {"search": [], "retrain": []})[row["phase"]].append(record)
     searches = {searched_as(trial): found["search"] for trial, found in phases.items() if found["search"]}
     curves = {}

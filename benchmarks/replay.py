@@ -11,7 +11,6 @@ The published multi-objective ASHA is measured where syne-tune can be imported (
 from __future__ import annotations
 
 import argparse
-import csv
 import heapq
 import json
 import math
@@ -29,11 +28,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import machine
-from benchmarks.stopping_rules import Family, GoesOn, Record, families
+from benchmarks.recordings import Curves, read
+from benchmarks.stopping_rules import Family, GoesOn, families
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
 from tune.results.front import hypervolume
-from tune.storage.objectives import EQ18, OBJECTIVES, SIZE, Reference
+from tune.storage.objectives import Reference
 
 HERE = Path(__file__).parent
 REFERENCE = Reference(accuracy=10.0, size_bits=251_616, bit_synops=24_116_736)
@@ -43,6 +43,9 @@ ABOVE_90 = Reference(**{**vars(REFERENCE), "accuracy": 90.0})
 """The same corner, but only what lies above 90 % counts: chance as reference gives most of the volume to size."""
 
 WORKERS = (1, 2, 4, 8, 16, 48)
+VALIDATION = 287
+"""Images that the recorded accuracies were measured on."""
+
 BUDGET, AIM = 0.45, 0.98
 SUBSET = 32
 SPLITS, SPLIT_REPLAYS = 10, 12
@@ -50,7 +53,6 @@ SPLITS, SPLIT_REPLAYS = 10, 12
 COLUMNS = ("hypervolume kept", "epochs spent", "seconds spent", "hypervolume above 90 % kept")
 """What a replay is measured by, each as a share of that of running everything."""
 
-Curves = Mapping[str, Sequence[Record]]
 Draw = tuple[Sequence[str], int]
 """Trials in the order of their start, and workers."""
 
@@ -64,17 +66,10 @@ class Replay:
     seconds: float
 
 
-def read_curves(path: Path = HERE / "data" / "digits_curves.csv") -> dict[str, list[dict[str, Any]]]:
+def read_curves() -> Curves:
     """Records of every trial in the order of their epochs, which ``total`` counts through both phases."""
-    curves: dict[str, list[dict[str, Any]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            record: dict[str, Any] = {"trial": row["trial"], "phase": row["phase"], "epoch": int(row["epoch"])}
-            figures = {**row, SIZE: row[EQ18]}  # what the runs that were recorded meant by size
-            record |= {name: float(figures[name]) for name in (*OBJECTIVES, EQ18, "seconds")}
-            records = curves.setdefault(row["trial"], [])
-            records.append({**record, "total": len(records) + 1})
-    return curves
+    path = HERE / "data" / "digits_curves.csv"
+    return read(path, "digits", chance=REFERENCE.accuracy, val_samples=VALIDATION).curves
 
 
 def replay(curves: Curves, order: Sequence[str], workers: int, goes_on: GoesOn) -> Replay:

@@ -23,7 +23,7 @@ from ray.tune.schedulers import TrialScheduler
 from scipy.stats import spearmanr
 
 from benchmarks import machine
-from benchmarks.replay import REFERENCE, Curves, Draw, Measure, draw, read_curves
+from benchmarks.replay import REFERENCE, VALIDATION, Curves, Draw, Measure, draw, read_curves
 from benchmarks.stopping_rules import GoesOn
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
@@ -45,9 +45,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "full from the fourth entry on": {"full_rung": 4},
     "the gate alone": {"grace_period": 100},
 }
-VALIDATION = 287
-"""Images that the recorded accuracies were measured on."""
-
 LEVELS = (40, 60, 80, 90, 95, 98, 100.1)  # percent; between two of them lie the networks of one line
 FIGURES = ("val_accuracy", "model_size_bits", "bit_synops")
 

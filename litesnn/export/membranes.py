@@ -64,9 +64,7 @@ class Neuron:
         parts, before, unit = [], np.zeros((1, len(bounds)), np.int64), 1
         for length in range(1, self.timesteps + 1):
             bias = sum(self.tau**j for j in range(length))
-            if (
-                len(before) * math.prod(map(len, steps)) > _MOST_TOGETHER
-            ):  # from here on, what fired before is not asked
+            if len(before) * math.prod(map(len, steps)) > _MOST_TOGETHER:  # what fired before is asked no more
                 sets = [_sums(low, high, length, tau) for low, high in bounds]
                 parts.append(self._near(self._on_either_side(sets, bias), bias))
                 continue

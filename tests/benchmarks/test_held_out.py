@@ -19,7 +19,6 @@ def recordings() -> list[Recording]:
     return [
         read(benchmark.DATA / file, name, chance=chance, val_samples=samples, ending=ending)
         for name, file, ending, chance, samples in RECORDED
-        if (benchmark.DATA / file).exists()
     ]
 
 

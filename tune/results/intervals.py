@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tune.results.amounts import label
-from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE
+from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Z, accuracy_variance
 
-Z = 1.64
 SAMPLES = "val_samples"
 TIED = "a smaller or cheaper network may be as accurate"
 
@@ -21,9 +20,7 @@ TIED = "a smaller or cheaper network may be as accurate"
 def variance(trials: pd.DataFrame) -> np.ndarray:
     """Of each accuracy, in percent squared; NaN where it is not known of how many samples it is."""
     samples = trials[SAMPLES].to_numpy(dtype=float) if SAMPLES in trials else np.full(len(trials), np.nan)
-    least = 0.5 / np.maximum(samples, 1)
-    share = np.clip(trials[ACCURACY].to_numpy(dtype=float) / 100, least, 1 - least)
-    return np.asarray(1e4 * share * (1 - share) / samples)
+    return accuracy_variance(trials[ACCURACY].to_numpy(dtype=float), samples)
 
 
 def half_width(trials: pd.DataFrame) -> np.ndarray:

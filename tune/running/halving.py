@@ -15,6 +15,7 @@ import moocore
 import numpy as np
 
 from litesnn.checks import check_integer, check_number
+from tune.storage.objectives import Z, accuracy_variance
 
 Rung = tuple[str, int]
 """Phase and milestone, the epoch of that phase at which entries are taken: ``("search", 4)``."""
@@ -64,7 +65,7 @@ class Halving:
     full_rung: int = 20
     quorum: int = 4
     val_samples: int = 0
-    ties: float = 1.64
+    ties: float = Z
     keep_largest: bool = True
     earliest: float = 0.5
 
@@ -191,9 +192,9 @@ def _is_an_end(values: np.ndarray, settings: Halving) -> bool:
 def _may_be_the_best(values: np.ndarray, settings: Halving) -> bool:
     """Whether the first of ``values`` ``[N, 3]`` is the most accurate one, or no less accurate than chance explains."""
     gap, samples = values[1:, 0].max(initial=-np.inf) - values[0, 0], settings.val_samples
-    if samples and gap > 0:  # two shares of so many samples, of which at least half a sample may go either way
-        shares = np.clip(np.array([values[0, 0] + gap, values[0, 0]]) / 100, 0.5 / samples, 1 - 0.5 / samples)
-        gap -= settings.ties * 100 * math.sqrt((shares * (1 - shares)).sum() / samples)
+    if samples and gap > 0:
+        both = np.array([values[0, 0] + gap, values[0, 0]])
+        gap -= settings.ties * math.sqrt(accuracy_variance(both, samples).sum())
     return bool(gap < 0)
 
 

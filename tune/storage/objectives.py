@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from litesnn.checks import InputError, check_number
 
 ACCURACY = "val_accuracy"  # selection sees the validation split only
@@ -51,3 +53,14 @@ class Reference:
         if not isinstance(values, Mapping) or set(values) != names:
             raise InputError(f"reference: expected an object with {', '.join(sorted(names))}, got {values!r}")
         return cls(**values)
+
+
+Z = 1.64
+"""Standard errors of an interval that holds 90 % of what chance does."""
+
+
+def accuracy_variance(accuracy: np.ndarray, samples: np.ndarray | int) -> np.ndarray:
+    """Binomial variance of accuracies in percent, in percent squared; half a sample at least may go either way."""
+    least = 0.5 / np.maximum(samples, 1)
+    share = np.clip(accuracy / 100, least, 1 - least)
+    return np.asarray(1e4 * share * (1 - share) / samples)

@@ -62,8 +62,8 @@ class LiveTable(Callback):
         self.running: dict[str, dict[str, Any]] = {}
         self.ended: Counter[str] = Counter()
         self.started = self.last_line = time.monotonic()
-        self.front, self.volume = self._front()
-        self.volumes = deque([self.volume], maxlen=1 + _LATELY)
+        self.front, volume = self._front()
+        self.volumes = deque([volume], maxlen=1 + _LATELY)
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -105,6 +105,11 @@ class LiveTable(Callback):
         """A trial failed for good."""
         self._end(trial.config["trial"])
 
+    @property
+    def volume(self) -> float:
+        """Hypervolume of the front."""
+        return self.volumes[-1]
+
     def table(self) -> pd.DataFrame:
         """The trials that are over, and those that this run began and did not end."""
         return pd.DataFrame(list(self.rows.values()), columns=COLUMNS)
@@ -116,9 +121,10 @@ class LiveTable(Callback):
         self.ended["interrupted" if status == UNFINISHED else status] += 1
         self.estimate.end(float(row.get("seconds") or 0))
         self.rows[name] = row
+        volume = self.volume
         if status == FINISHED:
-            self.front, self.volume = self._front()
-        self.volumes.append(self.volume)
+            self.front, volume = self._front()
+        self.volumes.append(volume)
         if not self.live:
             what = "interrupted" if status == UNFINISHED else status
             reason = f"  ({row['reason']})" if row.get("reason") else ""
