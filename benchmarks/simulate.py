@@ -17,6 +17,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,7 +61,7 @@ class Simulation:
     hours: float = 0.0
 
 
-def trial_records(curve: list[Record], generator: np.random.Generator) -> list[Record]:
+def trial_records(curve: Sequence[Mapping[str, Any]], generator: np.random.Generator) -> list[Record]:
     """A recorded curve as another trial might have had it: other accuracies, another network, another pace."""
     size, synops, pace = np.exp(generator.normal(0, [_COST_NOISE, _COST_NOISE, _SECONDS_NOISE]))
     shift = generator.normal(0, _ACCURACY_NOISE)
@@ -119,7 +120,7 @@ def simulate(trials: int, workers: int, seed: int) -> tuple[Simulation, ParetoSc
     return found, scheduler
 
 
-def _rule(curve: list[Record]) -> Halving:
+def _rule(curve: Sequence[Mapping[str, Any]]) -> Halving:
     lengths = [sum(record["phase"] == phase for record in curve) for phase in ("search", "retrain")]
     return Halving(search_epochs=lengths[0], retrain_epochs=lengths[1], chance=10)
 
