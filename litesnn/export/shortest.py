@@ -13,7 +13,6 @@ _MOST_BITS = 22  # significant, of a scale; single precision has 24
 _AROUND = 8  # numbers of so many bits on either side of a scale that are tried
 _AT_FIRST = 32  # inequalities that are looked at first
 _AT_A_TIME = 8  # and are then added, those that are missed by most
-_ROUNDING = 1e-12  # of the inequalities
 _ZERO_BITS = 4  # what a bias of 0 costs, whose exponent is like no other
 
 
@@ -98,12 +97,12 @@ class _Search:
             chosen = int(np.argmin(total))
             numbers = np.append(scales[some[chosen]], biases[chosen])
             missed = self._limits.missed_by(numbers)
-            if missed.max() <= _ROUNDING:
+            missed[self._used] = 0  # these have set the interval: what they miss is rounding
+            if missed.max() <= 0:
                 return numbers, float(total[chosen])
-            new = np.argsort(-missed)[:_AT_A_TIME]
-            if np.isin(new, self._used).all():  # missed by rounding alone
-                return None
-            self._used = np.union1d(self._used, new)
+            worst = np.argsort(-missed)[:_AT_A_TIME]
+            new = worst[missed[worst] > 0]
+            self._used = np.concatenate([self._used, new])
 
 
 def _near(value: float, bits: int) -> Array:

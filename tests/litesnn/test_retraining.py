@@ -1,6 +1,7 @@
 """Retraining: its update rule, its auxiliary head, and that the test split is read once."""
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from litesnn.checks import InputError
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
+from litesnn.export.convert import pack_exactly
+from litesnn.export.sizes import estimated_bits
+from litesnn.file_size import estimated_file_bits
 from litesnn.genotype import Genotype
 from litesnn.retraining import Retrain, retrain
 
@@ -172,3 +176,16 @@ def test_evaluation_is_that_of_the_network_itself(
     assert got.accuracy == pytest.approx(100 * float(right))
     assert output.rates is not None and not run.network.training
     torch.testing.assert_close(got.rates, output.rates, rtol=0, atol=1e-12)
+
+
+def test_records_tell_the_file_of_the_network_as_it_is(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    """And of one that has diverged, of which there is no file, what its shapes say."""
+    result = retrain(tiny_genotype, tiny_recipe(), dataset=tiny_dataset)
+    by_shapes = estimated_file_bits(tiny_genotype, tiny_recipe())
+    assert result.records[-1].file_bits == estimated_bits(pack_exactly(result.model)) != by_shapes
+    run = Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU)
+    with torch.no_grad():
+        run.network.stem_norm.weight.fill_(math.nan)
+    assert run._assess()[1].file_bits == by_shapes

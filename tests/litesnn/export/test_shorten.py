@@ -153,12 +153,6 @@ def test_a_scale_of_zero_stays_zero() -> None:
     assert all((values[::2] == 0).all() for values in short.scale[1:])
 
 
-def test_limits_that_only_rounding_misses_end() -> None:
-    ways, least = np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([1e6 + 1e-11, -1e6 - 1e-11])
-    found = shortest(Limits(ways, least), np.array([0.5, 1e6 - 0.5]))
-    assert found is None or abs(found.sum() - 1e6) < 1e-6
-
-
 def test_limits_that_leave_nothing() -> None:
     ways = np.array([[1.0, 1.0], [-1.0, -1.0]])
     assert shortest(Limits(ways, np.array([1.0, -0.9])), np.array([0.5, 0.5])) is None
