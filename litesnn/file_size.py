@@ -34,7 +34,7 @@ def side_bits(layer: ConvShape) -> float:
 def short_bits(ranges: Sequence[float], timesteps: int, tau: float) -> tuple[float, float]:
     """Bits of a channel's scales and of its bias once ``litesnn.export.shorten`` has left out digits.
 
-    Straight lines over log2 of how many sums the channel tells apart, fitted to 67 trained networks of digits, CIFAR-10 and
+    Straight lines over log2 of how many sums the channel tells apart, fitted to 66 trained networks of digits, CIFAR-10 and
     Speech Commands: 1 to 4 timesteps and bits, p from 0 to 95.
 
     Args:

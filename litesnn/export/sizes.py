@@ -85,7 +85,7 @@ def measure_sizes(packed: Packed, file: File | None = None) -> Sizes:
 def estimated_bits(packed: Packed) -> int:
     """Bits of the packed file of a network as it is, channels and codes that training leaves without effect left out.
 
-    Within four percent of the files of 67 trained networks, in milliseconds: what is shortened and coded is not worked out but estimated.
+    Within four percent of the files of 66 trained networks, in milliseconds: what is shortened and coded is not worked out but estimated.
     """
     trimmed, alive = trim(packed)
     plan = packed.plan
