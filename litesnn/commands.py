@@ -11,7 +11,7 @@ import torch
 
 from litesnn.additions import additions_per_sample
 from litesnn.checks import LARGEST_SEED, InputError, check_integer, fail, user_path
-from litesnn.config import Recipe
+from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import derived_cost
 from litesnn.data import Dataset, load
 from litesnn.describe import additions_text, describe, energy_bits_text
@@ -30,6 +30,7 @@ from litesnn.model import Model
 from litesnn.options import point_from, read_number, recipe_from
 from litesnn.progress import reading_bar, training_bar
 from litesnn.retraining import retrain
+from litesnn.strategies import unsearched
 
 _LARGEST_BATCH = 2**28
 """Values in the states of a batch that is evaluated: 1 GB in single precision, if all were kept at once."""
@@ -39,6 +40,16 @@ def run_search(args: argparse.Namespace) -> None:
     point, recipe = point_from(args), recipe_from(args)
     name = f"{args.preset}-l1_{point.lambda1:g}-l2_{point.lambda2:g}-p_{point.p:g}-seed_{args.seed}"
     out = _prepare(args, name)
+    given = unsearched(point, recipe.at(point), args.seed)
+    genotype = _search(args, point, recipe, out) if given is None else given
+    print(f"found {genotype.to_json()}")
+    write_text(out / "recipe.json", json.dumps(recipe.to_dict(), indent=2) + "\n")
+    write_text(out / "search.json", json.dumps({**point.to_dict(), "seed": args.seed}, indent=2) + "\n")
+    write_text(out / "genotype.json", genotype.to_json() + "\n")
+    print(f"next: litesnn retrain {out / 'genotype.json'}")
+
+
+def _search(args: argparse.Namespace, point: SearchPoint, recipe: Recipe, out: Path) -> Genotype:
     dataset = _load(args, recipe, searching=True)
     with training_bar("search", recipe.search_epochs) as (on_epoch, on_batch):
         result = search(
@@ -51,16 +62,12 @@ def run_search(args: argparse.Namespace) -> None:
             on_epoch=on_epoch,
             on_batch=on_batch,
         )
-    write_text(out / "recipe.json", json.dumps(recipe.to_dict(), indent=2) + "\n")
-    write_text(out / "search.json", json.dumps({**point.to_dict(), "seed": args.seed}, indent=2) + "\n")
-    write_text(out / "genotype.json", result.genotype.to_json() + "\n")
     last = result.records[-1]
-    print(f"found {result.genotype.to_json()}")
     print(
         f"supernet {last.val_accuracy:.2f} % validation; decoded {last.model_size_bits / 8e6:.4f} MB, "
         f"{last.bit_synops / 1e6:.3f} M Bit-SynOps, T = {last.timesteps}"
     )
-    print(f"next: litesnn retrain {out / 'genotype.json'}")
+    return result.genotype
 
 
 def run_retrain(args: argparse.Namespace) -> None:

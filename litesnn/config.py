@@ -12,6 +12,8 @@ from litesnn.checks import InputError, check_choice, check_integer, check_intege
 from litesnn.nearest import hint
 
 KNOWN_BIT_WIDTHS = (1, 2, 3, 4)
+OPTIONAL_AXES = ("channels", "held_bits", "held_timesteps")
+"""Fields of a point that are 0 where it leaves them to the recipe."""
 DATASETS = ("digits", "cifar10", "cifar100", "speech_commands")
 
 
@@ -24,6 +26,8 @@ class SearchPoint:
         lambda2: weight of the computation term, per bit-SynOp of ``Recipe.cost_batch`` samples, at least 0 (Eq. 15).
         p: pruning rate in percent, 0 <= p < 100.
         channels: C of the retrained network; 0: the recipe's.
+        held_bits: weight bit-width of every cell; 0: what the recipe's strategy chooses, cell by cell.
+        held_timesteps: T; 0: what the strategy chooses.
 
     Raises:
         InputError: a value is outside its range.
@@ -33,16 +37,19 @@ class SearchPoint:
     lambda2: float
     p: float
     channels: int = 0
+    held_bits: int = 0
+    held_timesteps: int = 0
 
     def __post_init__(self) -> None:
         for name in ("lambda1", "lambda2"):
             object.__setattr__(self, name, check_number(name, getattr(self, name), minimum=0))
         object.__setattr__(self, "p", check_number("p", self.p, minimum=0, below=100))
-        check_integer("channels", self.channels, minimum=0)
+        for name in OPTIONAL_AXES:
+            check_integer(name, getattr(self, name), minimum=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; ``channels`` where it is not the recipe's."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "channels" or value}
+        """Plain values, ready for JSON; those of ``OPTIONAL_AXES`` where the point states them."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in OPTIONAL_AXES or value}
 
     @classmethod
     def named(cls, name: str) -> SearchPoint:
@@ -131,6 +138,11 @@ class Recipe:
     label_smoothing: float = _setting(0.0, "training", "share of the label spread over all classes (Szegedy 2016)")
     logit_scale: float = _setting(1.0, "training", "factor on the logits in the cross entropy (inverse temperature)")
 
+    strategy: Literal["darts", "random", "fixed"] = _setting(
+        "darts",
+        "search",
+        "where a network comes from: the paper's joint search, chance (cell, bits and T drawn evenly), or a hand-written cell",
+    )
     search_epochs: int = _setting(50, "search", "epochs of the search")
     search_batch: int = _setting(30, "search", "batch size of the search")
     weight_lr: float = _setting(0.025, "search", "highest SGD learning rate of the weights")
@@ -203,16 +215,28 @@ class Recipe:
         """The recipe with the C of a point.
 
         Raises:
-            InputError: the nodes cannot share so many channels.
+            InputError: the nodes cannot share so many channels, bits or T are not of the recipe's space, or a λ presses where
+                nothing is searched.
         """
         if point.channels % self.nodes:
             raise fail("channels", f"a multiple of nodes ({self.nodes})", point.channels)
+        if point.held_bits:
+            check_choice("held_bits", point.held_bits, self.bit_widths)
+        check_integer("held_timesteps", point.held_timesteps, minimum=0, maximum=self.timesteps)
+        for name in ("lambda1", "lambda2"):
+            if self.strategy != "darts" and getattr(point, name):
+                raise fail(name, f"0, since strategy {self.strategy} searches nothing", getattr(point, name))
         return dataclasses.replace(self, retrain_channels=point.channels) if point.channels else self
 
     @property
     def cells(self) -> int:
         """Number of cells."""
         return len(self.widths)
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of a whole trial: none of a search where the strategy has none."""
+        return (self.search_epochs if self.strategy == "darts" else 0) + self.retrain_epochs
 
     @property
     def searched_dataset(self) -> str:
@@ -298,6 +322,7 @@ class Recipe:
         check_choice("schedule", self.schedule, ("cosine", "linear"))
         check_integer("psi_warmup_epochs", self.psi_warmup_epochs, minimum=0)
         check_integer("aux_cell", self.aux_cell, minimum=0, maximum=self.cells)
+        check_choice("strategy", self.strategy, ("darts", "random", "fixed"))
         check_choice("size", self.size, ("eq18", "file"))
         check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
         for name in ("horizontal_flip", "nesterov", "norm_decay", "rate_gradient"):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from litesnn.checks import fail
 from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel, DerivedCost, derived_cost
 from litesnn.data import load
@@ -52,7 +53,7 @@ class Search(Run):
         start: weights of an earlier search of the same recipe that held the same nodes or none; None for random ones.
 
     Raises:
-        InputError: ``held`` or ``start`` does not fit the recipe.
+        InputError: ``held`` or ``start`` does not fit the recipe, or its strategy is none with a search.
     """
 
     phase: ClassVar[str] = "search"
@@ -69,6 +70,8 @@ class Search(Run):
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         recipe = recipe.at(point)
+        if recipe.strategy != "darts":
+            raise fail("strategy", "darts to go with a search", recipe.strategy)
         super().__init__(recipe, dataset, seed=seed, device=device)
         held.check_fits(recipe)
         self.point, self.held = point, held

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-import pandas as pd
-
 from litesnn.checks import InputError, check_integer, fail
-from litesnn.config import Recipe, SearchPoint
+from litesnn.config import Recipe
 from litesnn.files import StorageError
 from litesnn.options import given_options
-from tune.plan.points import Trial
+from tune.plan.points import Trial, point_in
 from tune.reading import existing
 from tune.results.front import front
 from tune.run import Design, carry_out
@@ -69,9 +67,7 @@ def _epochs(text: str, before: int) -> int:
 
 def _trial(row: Mapping[Any, Any]) -> Trial:
     """The trial of a row of the table."""
-    width = 0 if pd.isna(row["channels"]) else int(row["channels"])
-    point = SearchPoint(lambda1=row["lambda1"], lambda2=row["lambda2"], p=row["p"], channels=width)
-    return Trial(point=point, seed=int(row["seed"]))
+    return Trial(point=point_in(row), seed=int(row["seed"]))
 
 
 def _genotype(source: Experiment, trial: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from litesnn.checks import fail
 from litesnn.config import Recipe, SearchPoint
 from litesnn.options import given_options, recipe_from
 from litesnn.progress import reading_bar
@@ -150,6 +151,9 @@ class Design:
         self.p_range, self.channels = p_range_from(settings.p_range), channels_range_from(settings.channels_range)
         self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
         self.given: list[SearchPoint] | None = None
+        self.ranged = bool(settings.search) or bool(settings.grid and "=" not in settings.grid)
+        if self.ranged and recipe.strategy != "darts":
+            raise fail("strategy", "darts to go with --search and counts in --grid, which choose λ", recipe.strategy)
         if chosen is not None:
             self.given = [trial.point for trial in chosen]
         elif settings.points:
@@ -162,8 +166,6 @@ class Design:
                 check_storage(settings.optuna_storage)
         elif not settings.search:
             self.given = default_points(preset, recipe)
-
-        self.ranged = self.given is None and not (settings.grid and "=" in settings.grid)
 
     @property
     def measures(self) -> bool:

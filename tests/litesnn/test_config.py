@@ -144,6 +144,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("rate_gradient", 0),
     ("arch_batch", "other"),
     ("size", "bytes"),
+    ("strategy", "evolution"),
     ("retrain_epochs", 0),
     ("retrain_batch", 2.5),
     ("retrain_lr", 0),
@@ -282,6 +283,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "logit_scale": 1,
     "timestep_loss": 0,
     "size": "eq18",
+    "strategy": "darts",
 }
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isfinite
+from typing import Any
 
 from litesnn.checks import InputError, check_integer, fail, user_path
-from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
+from litesnn.config import OPTIONAL_AXES, PAPER_POINTS, Recipe, SearchPoint
 from tune.plan.points_table import read_points
 
 # The paper varies λ1 and λ2 of its small CIFAR network (Sec. 4.3, Fig. 3): three settings are named in the text, in this
@@ -58,13 +60,21 @@ class Trial:
     def point_name(self) -> str:
         """The point's own part of the name."""
         point = self.point
-        width = f"-c_{point.channels}" if point.channels else ""
-        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}{width}"
+        stated = {"c": point.channels, "b": point.held_bits, "t": point.held_timesteps}
+        rest = "".join(f"-{name}_{value}" for name, value in stated.items() if value)
+        return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}{rest}"
 
     @property
     def name(self) -> str:
         """The trial's name, from its values alone, so that the same point finds its folder again."""
         return f"{self.point_name}-seed_{self.seed}"
+
+
+def point_in(row: Mapping[Any, Any]) -> SearchPoint:
+    """The point of a row of the table; what the row lacks the point leaves to the recipe."""
+    stated = {name: row.get(name) for name in OPTIONAL_AXES}
+    known = {name: int(value) for name, value in stated.items() if isinstance(value, int | float) and isfinite(value)}
+    return SearchPoint(lambda1=float(row["lambda1"]), lambda2=float(row["lambda2"]), p=float(row["p"]), **known)
 
 
 def trials(points: Sequence[SearchPoint], seeds: int, seed: int) -> list[Trial]:
@@ -84,7 +94,7 @@ def fitted(points: Sequence[SearchPoint], recipe: Recipe) -> list[SearchPoint]:
     """Points as a recipe has them: each once, and no ``channels`` where they are the recipe's own.
 
     Raises:
-        InputError: the nodes cannot share a point's channels.
+        InputError: a point that the recipe cannot have (``Recipe.at``).
     """
     for point in points:
         recipe.at(point)
@@ -95,6 +105,8 @@ def fitted(points: Sequence[SearchPoint], recipe: Recipe) -> list[SearchPoint]:
 def default_points(preset: str, recipe: Recipe | None = None) -> list[SearchPoint]:
     """A set for a preset: every level of pressure at every pruning rate or, where size is the file, at every width.
 
+    A hand-written cell has bits and T in place of levels of pressure. Random networks have no levels: other seeds give others.
+
     Args:
         preset: its name.
         recipe: the recipe that was made of it, whose C the widths are shares of; None: the preset itself.
@@ -103,21 +115,36 @@ def default_points(preset: str, recipe: Recipe | None = None) -> list[SearchPoin
     shares = _WIDTHS.get(preset, ()) if recipe.size == "file" else ()
     widths = [max(1, round(share * recipe.retrain_channels / recipe.nodes)) for share in shares]
     rates = (0,) if widths else _PRUNING.get(preset, _USUAL_PRUNING)
+    levels: list[dict[str, Any]] = [{"lambda1": lambda1, "lambda2": lambda2} for lambda1, lambda2 in _LEVELS[preset]]
+    if recipe.strategy != "darts":
+        levels = [{"lambda1": 0, "lambda2": 0}]
+    if recipe.strategy == "fixed":
+        levels = [levels[0] | held for held in _hand_written_levels(recipe)]
     points = [
-        SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=width * recipe.nodes)
+        SearchPoint(p=p, channels=width * recipe.nodes, **level)
         for p in rates
         for width in widths or (0,)
-        for lambda1, lambda2 in _LEVELS[preset]
+        for level in levels
     ]
     return fitted(points, recipe)
+
+
+def _hand_written_levels(recipe: Recipe) -> list[dict[str, int]]:
+    """Bits and T from dear to cheap: all of both, then the fewest bits at two timesteps and at one."""
+    pairs = [
+        (recipe.bit_widths[-1], recipe.timesteps),
+        (recipe.bit_widths[0], min(2, recipe.timesteps)),
+        (recipe.bit_widths[0], 1),
+    ]
+    return [{"held_bits": bits, "held_timesteps": timesteps} for bits, timesteps in dict.fromkeys(pairs)]
 
 
 def parse_points(text: str) -> list[SearchPoint]:
     """Reads points given inline or in a CSV file.
 
     Args:
-        text: points separated by blanks, each ``lambda1,lambda2,p``, ``lambda1,lambda2,p,channels`` or one of
-            ``POINT_NAMES``; or the path of a CSV file, which ends in ``.csv``.
+        text: points separated by blanks, each ``lambda1,lambda2,p`` with ``channels``, ``held_bits`` and ``held_timesteps``
+            behind or some of them, or one of ``POINT_NAMES``; or the path of a CSV file, which ends in ``.csv``.
 
     Raises:
         InputError: not of that form, a value outside its range, or a point given twice inline.
@@ -144,11 +171,13 @@ def _parse_point(part: str) -> SearchPoint:
     values = part.split(",")
     try:
         lambda1, lambda2, p = map(float, values[:3])
-        (channels,) = map(int, values[3:] or ["0"])
+        stated = dict(zip(OPTIONAL_AXES, map(int, values[3:]), strict=False))
+        if len(values) > 3 + len(OPTIONAL_AXES):
+            raise ValueError
     except ValueError:
-        expected = f"lambda1,lambda2,p or lambda1,lambda2,p,channels, a .csv file or one of {', '.join(POINT_NAMES)}"
+        expected = f"lambda1,lambda2,p[,channels[,bits[,T]]], a .csv file or one of {', '.join(POINT_NAMES)}"
         raise fail("points", expected, part) from None
-    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=channels)
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, **stated)
 
 
 def _text(value: float) -> str:

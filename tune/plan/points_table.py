@@ -5,15 +5,14 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from litesnn.checks import InputError, fail
-from litesnn.config import SearchPoint
+from litesnn.config import OPTIONAL_AXES, SearchPoint
 
 NAMES = ("lambda1", "lambda2", "p")
-CHANNELS = "channels"
-_SAME = {"λ1": "lambda1", "λ2": "lambda2", "c": CHANNELS}
+_SAME = {"λ1": "lambda1", "λ2": "lambda2", "c": "channels"}
 _EXPECTED = "a CSV file with the columns lambda1, lambda2 and p"
 _ENCODINGS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -25,7 +24,7 @@ _ENCODINGS = {
 def read_points(path: Path) -> list[SearchPoint]:
     """Points of a CSV file whose header names lambda1, lambda2 and p, in any order and case and among other columns.
 
-    A column channels, or C, is read too; where it is empty, C is the recipe's.
+    Columns channels, or C, held_bits and held_timesteps are read too; an empty cell leaves the value to the recipe.
 
     A ``trials.csv`` or ``front.csv`` of this program can be given back: the rows of one point with several seeds are
     one point, and a row that has none of the three values (a damaged trial) is left out. A spreadsheet may have saved
@@ -43,13 +42,13 @@ def read_points(path: Path) -> list[SearchPoint]:
             raise csv.Error("with zero bytes; is it UTF-16 without its mark at the start?")
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
         header = [_SAME.get(name, name) for name in ((name or "").strip().lower() for name in rows.fieldnames or ())]
-        if any(header.count(name) != 1 for name in NAMES) or header.count(CHANNELS) > 1:
+        if any(header.count(name) != 1 for name in NAMES) or any(header.count(name) > 1 for name in OPTIONAL_AXES):
             raise fail("points", _EXPECTED, f"{path} with {', '.join(rows.fieldnames or ()) or 'no header'}")
         rows.fieldnames = header
         for row in rows:
             given = [row[name] for name in NAMES]
             if any(value and value.strip() for value in given):
-                points[_point(given, row.get(CHANNELS), f"points: {path}, line {rows.line_num}")] = None
+                points[_point(given, row, f"points: {path}, line {rows.line_num}")] = None
     except (UnicodeDecodeError, csv.Error) as error:
         raise fail("points", _EXPECTED, f"{path} ({error})") from None
     if not points:
@@ -69,21 +68,27 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=first.count)
 
 
-def _point(given: Sequence[str | None], channels: str | None, place: str) -> SearchPoint:
+def _point(given: Sequence[str | None], row: Mapping[str, str | None], place: str) -> SearchPoint:
     try:
         lambda1, lambda2, p = map(_number, given)
     except ValueError:
         raise InputError(f"{place}: expected three numbers lambda1, lambda2, p, got {given!r}") from None
+    stated = {name: _count(name, row.get(name), place) for name in OPTIONAL_AXES}
     try:
-        width = _number(channels) if channels and channels.strip() else 0.0
-        if not width.is_integer():
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{place}: expected a whole number of channels, got {channels!r}") from None
-    try:
-        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, channels=int(width))
+        return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=p, **stated)
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
+
+
+def _count(name: str, text: str | None, place: str) -> int:
+    """A whole number; 0 for an empty cell."""
+    try:
+        value = _number(text) if text and text.strip() else 0.0
+        if not value.is_integer():
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{place}: expected a whole number of {name}, got {text!r}") from None
+    return int(value)
 
 
 def _number(text: str | None) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from litesnn.checks import check_integer, check_number, fail
-from litesnn.config import SearchPoint
+from litesnn.config import OPTIONAL_AXES, SearchPoint
 
 Range = tuple[float, float]
 
@@ -25,8 +25,8 @@ PAPER_LAMBDAS: dict[str, tuple[Range, Range]] = dict.fromkeys(
 )
 
 _AXES = {"l1": "lambda1", "λ1": "lambda1", "lambda1": "lambda1", "l2": "lambda2", "λ2": "lambda2", "lambda2": "lambda2"}
-_AXES |= {"p": "p", "c": "channels", "channels": "channels"}
-_GRID = "l1=… l2=… p=…, and c=… for channels, with values separated by commas, or three counts such as 3x3x4"
+_AXES |= {"p": "p", "c": "channels", "channels": "channels", "bits": "held_bits", "t": "held_timesteps"}
+_GRID = "l1=… l2=… p=…, and c=… bits=… t=…, with values separated by commas, or three counts such as 3x3x4"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Space:
             low <= getattr(point, name) <= high
             or (self.zero and name in ("lambda1", "lambda2") and getattr(point, name) == 0)
             for name, (low, high) in ((name, getattr(self, name)) for name in self.names)
-        ) and (self.channels is not None or point.channels == 0)
+        ) and not any(getattr(point, name) for name in OPTIONAL_AXES if name not in self.names)
 
     def rounded(self, name: str, value: float) -> float:
         """λ to three digits, p to a tenth, C to its multiples, so that names stay readable; never beyond the range."""
@@ -152,7 +152,8 @@ def grid(space: Space, text: str) -> list[SearchPoint]:
         space: gives the ends where only counts are asked for.
         text: the values, ``l1=0,1e-6,1e-5 l2=0,1e-9 p=50,80,95``, which need not lie within the space; or counts of
             λ1 × λ2 × p, ``3x3x4``: evenly spaced with both ends, a λ's first value being 0 where the space has it.
-            A count of 1 is the middle of the range. ``c=8,16`` beside the values, or a fourth count, varies C.
+            A count of 1 is the middle of the range. ``c=8,16`` beside the values, or a fourth count, varies C; ``bits=1,4``
+            and ``t=1,2`` state what is searched otherwise. A λ that is not named is 0.
 
     Raises:
         InputError: neither of these, a value outside its range, or more than 10,000 points.
@@ -208,7 +209,8 @@ def sobol(space: Space, seed: int) -> Iterator[SearchPoint]:
 
 def _point(values: dict[str, float]) -> SearchPoint:
     """A point of named values, C a whole number."""
-    return SearchPoint(**{name: values[name] for name in NAMES}, channels=int(values.get("channels", 0)))
+    stated = {name: int(values.get(name, 0)) for name in OPTIONAL_AXES}
+    return SearchPoint(lambda1=values["lambda1"], lambda2=values["lambda2"], p=values["p"], **stated)
 
 
 def _drawn(space: Space, name: str, share: float) -> float:
@@ -240,14 +242,15 @@ def _listed(text: str) -> dict[str, list[float]]:
             check_number(f"grid {name}", value, minimum=0, **({"below": 100} if name == "p" else {}))
             for value in _numbers("grid", values, None, _GRID)
         ]
-        if name == "channels" and not all(value >= 1 and value.is_integer() for value in axes[name]):
-            raise fail("grid channels", "whole numbers of at least 1", values)
+        if name in OPTIONAL_AXES and not all(value >= 1 and value.is_integer() for value in axes[name]):
+            raise fail(f"grid {name}", "whole numbers of at least 1", values)
         if len(set(axes[name])) < len(axes[name]):
             raise fail(f"grid {name}", "different values", values)
+    if "p" not in axes:
+        raise fail("grid", _GRID, text)
     for name in NAMES:
-        if name not in axes:
-            raise fail("grid", _GRID, text)
-    return {name: axes[name] for name in (*NAMES, "channels") if name in axes}
+        axes.setdefault(name, [0.0])
+    return {name: axes[name] for name in (*NAMES, *OPTIONAL_AXES) if name in axes}
 
 
 def _check_total(count: int) -> None:

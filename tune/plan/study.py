@@ -71,8 +71,8 @@ def params_of(point: SearchPoint, space: Space) -> dict[str, Any]:
 
 def point_of(params: dict[str, Any]) -> SearchPoint:
     """The inverse of ``params_of``."""
-    lambdas = {name: 0.0 if params.get(f"{name}_zero") else params[name] for name in _LAMBDAS}
-    return SearchPoint(**lambdas, p=params["p"], channels=params.get("channels", 0))
+    lambda1, lambda2 = (0.0 if params.get(f"{name}_zero") else params[name] for name in _LAMBDAS)
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=params["p"], channels=params.get("channels", 0))
 
 
 def ask(study: Study, space: Space) -> tuple[optuna.Trial, SearchPoint]:

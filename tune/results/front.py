@@ -8,11 +8,12 @@ import moocore
 import numpy as np
 import pandas as pd
 
+from litesnn.config import OPTIONAL_AXES
 from tune.results.intervals import half_width, ties
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.rows import FINISHED
 
-_POINT, CHANNELS = ["lambda1", "lambda2", "p"], "channels"
+_POINT = ["lambda1", "lambda2", "p"]
 _OVER_SEEDS = [ACCURACY, "test_accuracy", SIZE, BIT_SYNOPS, "energy_mj"]
 
 
@@ -100,15 +101,15 @@ def over_seeds(trials: pd.DataFrame) -> pd.DataFrame:
     """The finished networks of every point taken together over its seeds.
 
     Returns:
-        One row per (λ1, λ2, p, C), and per experiment in a merged table, of which a trial finished: ``n``, how many did;
+        One row per point, and per experiment in a merged table, of which a trial finished: ``n``, how many did;
         ``not_finished``, how many have not, or diverged or were stopped, and are not in the means; for accuracies, size,
         Bit-SynOps and energy the mean under the column's own name and the sample standard deviation as
         ``<column>_deviation``, NaN where n is 1. ``status`` is there too, so that ``front`` takes this table.
     """
-    keys = [column for column in ("experiment", *_POINT, CHANNELS) if column in trials.columns]
+    keys = [column for column in ("experiment", *_POINT, *OPTIONAL_AXES) if column in trials.columns]
     known = trials.dropna(subset=_POINT)
-    if CHANNELS in known:
-        known = known.assign(**{CHANNELS: known[CHANNELS].astype(float).fillna(0)})  # 0: the recipe's
+    stated = [column for column in OPTIONAL_AXES if column in known]
+    known = known.assign(**known[stated].astype(float).fillna(0))  # 0: left to the recipe
     finished = known[known["status"] == FINISHED].groupby(keys, sort=True)
     table = finished[_OVER_SEEDS[:1]].size().rename("n").to_frame()
     table["not_finished"] = known.groupby(keys).size().reindex(table.index) - table["n"]

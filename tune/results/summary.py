@@ -80,7 +80,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
     finished = trials[trials["status"] == FINISHED]
     stopped = trials["status"] == STOPPED
     spent = epochs(trials)
-    budget: Any = recipe.search_epochs + recipe.retrain_epochs
+    budget: Any = recipe.all_epochs
     if "whole_epochs" in trials:
         budget = trials["whole_epochs"][stopped]
     best = _first(finished.sort_values([ACCURACY, SIZE], ascending=[False, True]))

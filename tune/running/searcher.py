@@ -17,7 +17,7 @@ from ray.tune.search import Searcher
 
 from litesnn.checks import check_integer
 from litesnn.config import SearchPoint
-from tune.plan.points import Trial
+from tune.plan.points import Trial, point_in
 from tune.plan.space import NAMES, Space, sobol
 from tune.plan.study import NAME, add_running, ask, open_study, point_of
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE
@@ -212,9 +212,11 @@ class ParetoSearcher(Searcher):
         for name, seeds in again:
             rows, trial = points[name], noted.pop(name, None)
             if self._left > 0:
-                number = self._add(_point(rows[0])) if trial is None or trial.state == TrialState.FAIL else trial.number
+                number = (
+                    self._add(point_in(rows[0])) if trial is None or trial.state == TrialState.FAIL else trial.number
+                )
                 told = trial is not None and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-                candidate = self._admit(_point(rows[0]), None if told else number, seeds)
+                candidate = self._admit(point_in(rows[0]), None if told else number, seeds)
                 candidate.trials = [str(row["trial"]) for row in rows]
         for trial in noted.values():
             if self._left > 0 and trial.state == TrialState.RUNNING:  # chosen, but ended before it had a folder
@@ -239,7 +241,7 @@ class ParetoSearcher(Searcher):
         if trial is not None and trial.state == TrialState.RUNNING:
             self._tell(trial.number, rows)
         elif trial is None or (trial.state == TrialState.FAIL and _verdict(rows)[0] != TrialState.FAIL):
-            self._tell(self._add(_point(rows[0])), rows)
+            self._tell(self._add(point_in(rows[0])), rows)
 
     def _seeds_to_run(self, rows: list[Row]) -> list[int]:
         """Of a known point: its trials that are not over, and those of our seeds that it has not had.
@@ -256,15 +258,8 @@ def _by_point(rows: list[Row]) -> dict[str, list[Row]]:
     points: dict[str, list[Row]] = {}
     for row in rows:
         if all(isinstance(row[name], int | float) and math.isfinite(row[name]) for name in (*NAMES, "seed")):
-            points.setdefault(Trial(point=_point(row), seed=0).point_name, []).append(row)
+            points.setdefault(Trial(point=point_in(row), seed=0).point_name, []).append(row)
     return points
-
-
-def _point(row: Row) -> SearchPoint:
-    channels = row.get("channels")
-    if not isinstance(channels, int | float) or not math.isfinite(channels):
-        channels = 0
-    return SearchPoint(**{name: float(row[name]) for name in NAMES}, channels=int(channels))
 
 
 def _verdict(rows: list[Row]) -> tuple[TrialState, list[float] | None]:

@@ -24,6 +24,8 @@ COLUMNS = [
     "lambda2",
     "p",
     "channels",
+    "held_bits",
+    "held_timesteps",
     "seed",
     "phase",
     "epoch",
@@ -54,6 +56,8 @@ COLUMNS = [
 _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
 _COUNTS = {
     "channels",
+    "held_bits",
+    "held_timesteps",
     "seed",
     "epoch",
     "val_samples",

@@ -23,6 +23,7 @@ from litesnn.export.sizes import measure_sizes
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain, RetrainResult
 from litesnn.run import EpochRecord, Run
+from litesnn.strategies import held_by, unsearched
 from tune.plan.points import Trial
 from tune.storage.places import Place, local_copy, local_draft, place, read_bytes, read_text, remove, write_text
 from tune.storage.store import DIVERGED, FINISHED, TrialFolder
@@ -168,7 +169,8 @@ def search_and_retrain(
     searched = replace(point, channels=0)
     shared = None if searches is None else searches / f"{Trial(point=searched, seed=seed).name}.json"
     try:
-        genotype = _search(searched, recipe, seed, attempt, data["search"], device, shared)
+        given = unsearched(point, recipe, seed)
+        genotype = _search(searched, recipe, seed, attempt, data["search"], device, shared, given)
         trained = _retrain(genotype, wide, seed, attempt, data["retrain"], device)
     except DivergedError as error:
         reason = str(error)
@@ -249,7 +251,9 @@ def _search(
     arrays: Arrays,
     device: torch.device,
     shared: Place | None,
+    given: Genotype | None,
 ) -> Genotype:
+    """The genotype that the folder has, that a strategy without a search gives, that another trial has found, or a search finds."""
     folder, patient = attempt.folder, attempt.patient
     text = read_text(folder.genotype)
     if text is not None:
@@ -258,11 +262,14 @@ def _search(
             attempt.report(EpochRecord(**records[-1]))
         return Genotype.from_json(text)
     found = None if shared is None else read_text(shared)
+    if given is not None:
+        found = given.to_json() + "\n"
     if found is not None:
         patient(lambda: folder.write_metrics([]))
         patient(lambda: write_text(folder.genotype, found))
         return Genotype.from_json(found)
-    run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
+    held = held_by(point, recipe)
+    run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device, held=held)
     attempt.complete(run, [])
     genotype = run.genotype()
     text = genotype.to_json() + "\n"

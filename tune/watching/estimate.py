@@ -29,7 +29,7 @@ class Estimate:
     """
 
     def __init__(self, recipe: Recipe, slots: int, *, stopping: bool) -> None:
-        self.epochs = {"search": recipe.search_epochs, "retrain": recipe.retrain_epochs}
+        self.epochs = {"search": recipe.all_epochs - recipe.retrain_epochs, "retrain": recipe.retrain_epochs}
         self.slots, self.share = max(1, slots), KEPT_SHARE if stopping else 1.0
         self.ratio = work_ratio(recipe)
         self._warming = self.slots  # processes whose first epoch is still to come
@@ -66,7 +66,7 @@ class Estimate:
         left = waiting * typical
         for last in running:
             phase = last.get("phase", "search")
-            spent = cost[phase] * last.get("epoch", 0) / self.epochs[phase] + (
+            spent = cost[phase] * last.get("epoch", 0) / max(1, self.epochs[phase]) + (
                 cost["search"] if phase == "retrain" else 0
             )
             left += full - spent if self.share == 1 else max(typical - spent, (full - spent) / 2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from litesnn.checks import InputError
 from litesnn.config import PAPER_POINTS, Recipe, SearchPoint
 from litesnn.presets import PRESETS
-from tune.plan.points import Trial, default_points, fitted, parse_points, trials
+from tune.plan.points import Trial, default_points, fitted, parse_points, point_in, trials
 from tune.plan.space import (
     PAPER_LAMBDAS,
     ZERO_SHARE,
@@ -47,6 +47,19 @@ def test_default_widths_follow_the_recipe() -> None:
     assert widths(retrain_channels=4, nodes=4) == [4]  # nothing narrower, and 5.3 is no multiple
 
 
+def test_default_points_of_strategies_without_a_search() -> None:
+    """A hand-written cell has bits and T in place of λ; chance has the widths alone."""
+    fixed = default_points("digits", Recipe.preset("digits", strategy="fixed"))
+    assert [(p.channels, p.held_bits, p.held_timesteps) for p in fixed] == [
+        (c, *held) for c in (8, 16, 0, 32) for held in ((4, 4), (1, 2), (1, 1))
+    ]
+    assert default_points("digits", Recipe.preset("digits", strategy="random")) == [
+        SearchPoint(lambda1=0, lambda2=0, p=0, channels=c) for c in (8, 16, 0, 32)
+    ]
+    one_step = default_points("cifar10", Recipe.preset("cifar10", strategy="fixed", timesteps=1, psi_warmup_epochs=0))
+    assert [(p.p, p.held_bits, p.held_timesteps) for p in one_step] == [(p, b, 1) for p in (50, 80, 90) for b in (4, 1)]
+
+
 def test_digits_has_at_least_twelve_points() -> None:
     assert len(default_points("digits")) >= 12
 
@@ -77,6 +90,17 @@ def test_a_fourth_value_is_the_width() -> None:
 
 
 WIDE = Space(lambda1=(1e-8, 1e-5), lambda2=(1e-10, 1e-7), channels=(8, 32), multiple=4)
+
+
+def test_points_that_state_bits_and_timesteps() -> None:
+    (stated,) = parse_points("0,0,50,8,1,2")
+    assert stated == SearchPoint(lambda1=0, lambda2=0, p=50, channels=8, held_bits=1, held_timesteps=2)
+    assert Trial(point=stated, seed=3).name == "l1_0-l2_0-p_50-c_8-b_1-t_2-seed_3"
+    assert not WIDE.contains(stated)  # no sampler chooses such points, so they teach none
+    assert point_in({**stated.to_dict(), "held_bits": 1.0, "channels": math.nan}) == replace(stated, channels=0)
+    listed = grid(SPACE, "p=50 t=1,2 bits=1,4")
+    assert {(point.held_bits, point.held_timesteps) for point in listed} == {(1, 1), (1, 2), (4, 1), (4, 2)}
+    assert {(point.lambda1, point.lambda2, point.p, point.channels) for point in listed} == {(0, 0, 50, 0)}
 
 
 def test_widths_in_grids() -> None:

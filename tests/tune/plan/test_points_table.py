@@ -34,6 +34,11 @@ def test_a_column_of_widths(tmp_path: Path, name: str) -> None:
     assert [point.channels for point in read_points(tmp_path / "a.csv")] == [8, 0, 16]
 
 
+def test_columns_of_what_points_state(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("lambda1,lambda2,p,held_timesteps,held_bits\n0,0,50,2,1\n0,0,50,,4.0\n")
+    assert [(point.held_bits, point.held_timesteps) for point in read_points(tmp_path / "a.csv")] == [(1, 2), (4, 0)]
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

@@ -13,9 +13,11 @@ import torch
 
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.export.convert import pack
+from litesnn.genotype import Genotype
 from litesnn.model import Model
 from litesnn.retraining import Retrain
 from litesnn.run import EpochRecord
+from litesnn.strategies import unsearched
 from tune.storage.store import COLUMNS, STOPPED, TrialFolder
 from tune.trials.shared_data import Arrays, from_arrays
 from tune.trials.trial import SupersededError, check_experiment_is_seen, search_and_retrain
@@ -215,6 +217,43 @@ def test_a_search_that_ended_at_the_gate_is_not_for_others(
         folder, searches = TrialFolder(tmp_path / "stopped"), tmp_path / "searches"
         search_and_retrain(POINT, recipe, 7, folder, data, CPU, stop, searches=searches)
     assert not searches.exists()
+
+
+@pytest.mark.parametrize("strategy", ["random", "fixed"])
+def test_a_strategy_without_a_search_retrains_alone(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays], strategy: str
+) -> None:
+    """Killed and continued like any other; the folder of shared searches stays empty."""
+    plain = replace(recipe, strategy=strategy)
+    point = SearchPoint(lambda1=0, lambda2=0, p=80, held_bits=2)
+    expected = unsearched(point, plain, 7)
+    reported: list[EpochRecord] = []
+
+    def once(record: EpochRecord) -> None:
+        reported.append(record)
+        raise Killed
+
+    searches, folder = tmp_path / "searches", TrialFolder(tmp_path / "trial")
+    with contextlib.suppress(Killed):
+        search_and_retrain(point, plain, 7, folder, data, CPU, once, searches=searches)
+    search_and_retrain(point, plain, 7, folder, data, CPU, reported.append, searches=searches)
+    assert steps(reported) == [("retrain", 1), *STEPS[2:]] and not searches.exists()
+    row = folder.row()
+    assert expected is not None and Genotype.from_json(folder.genotype.read_text()) == expected
+    assert (row["held_bits"], row["held_timesteps"], row["search_seconds"]) == (2, None, 0)
+    assert expected.bits == (2,) * recipe.cells
+    assert (row["bits"], row["timesteps"]) == (" ".join("2" * recipe.cells), expected.timesteps)
+
+
+def test_a_search_of_a_point_that_states_bits_and_timesteps(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    point = replace(POINT, held_bits=1, held_timesteps=2)
+    reported: list[EpochRecord] = []
+    search_and_retrain(point, recipe, 7, TrialFolder(tmp_path), data, CPU, reported.append)
+    assert steps(reported) == STEPS and {record.timesteps for record in reported} == {2}
+    genotype = Genotype.from_json((tmp_path / "genotype.json").read_text())
+    assert (genotype.bits, genotype.timesteps) == ((1,) * recipe.cells, 2)
 
 
 def test_a_trial_with_an_outcome_is_not_run_again(tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]) -> None:
