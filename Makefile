@@ -37,7 +37,7 @@ test: $(READY) ## lint, types and all tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 # Reinstalls only when the lock file or the project's own metadata is newer than the environment.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || { echo "making an environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing $$(grep -c '==' requirements.lock) packages from PyPI into $(VENV), several GB: minutes, and only this once"

@@ -16,7 +16,7 @@ _WITHOUT_RAY_OR_TORCH = {
     "results": "amounts compare front goals intervals merge pick published reference summary",
     "plan": "points points_table space",
     "trials": "patience",
-    "running": "halving settings",
+    "running": "halving program settings",
     "views": "cell_drawing plot dashboard.serve dashboard.server dashboard.details",
 }
 WITHOUT_RAY_OR_TORCH = [f"{room}.{name}" for room, names in _WITHOUT_RAY_OR_TORCH.items() for name in names.split()]

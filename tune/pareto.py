@@ -11,6 +11,7 @@ from litesnn import __version__
 from litesnn.checks import fail
 from litesnn.options import OneLineParser, add_options, add_recipe_options, exit_code, option_name
 from litesnn.streams import accept_all_text
+from tune.running.program import program_name
 from tune.running.settings import GROUPS, OF_POLISH, Settings
 
 _COMMANDS = {
@@ -25,20 +26,31 @@ _COMMANDS = {
 _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks.\n\ncommands:\n" + "\n".join(
     f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
 )
-_EXAMPLES = """examples:
-  pareto.py                                        the default points on real handwritten digits
-  pareto.py --search tpe --num-points 40           40 points chosen from the results so far
-  pareto.py --preset cifar10-small --data-root ~/data --dataset folder:~/data/cifar10 --seeds 3
-  pareto.py status --name digits                   how far it is; report, merge and pick read it too
-  pareto.py serve                                  the same live, in a browser
-"""
+_EXAMPLES = {
+    "": "the default points on real handwritten digits",
+    "--search tpe --num-points 40": "40 points chosen from the results so far",
+    "--preset cifar10-small --data-root ~/data --dataset folder:~/data/cifar10 --seeds 3": "own data",
+    "status --name digits": "how far it is; report, merge and pick read it too",
+    "serve": "the same live, in a browser",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; reads the command line if ``arguments`` is None and returns the exit code."""
     accept_all_text()
     args = _parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
-    return exit_code(lambda: _dispatch(args), "pareto.py")
+    return exit_code(lambda: _dispatch(args), program_name())
+
+
+def command() -> int:
+    """The program as a process of its own: prepares what Ray reads from the environment, then as ``main``."""
+    # Ray's own notices about its future are for its developers.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the older reporter leaves the screen to us
+    # Ray imports MLflow wherever it is installed, asked for or not; its notices to its makers are not ours to send.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own records; see --log
+    return main()
 
 
 def _with_command(arguments: list[str]) -> list[str]:
@@ -71,14 +83,15 @@ def _dispatch(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(prog="pareto.py")
+    program = program_name()
+    parser = OneLineParser(prog=program)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",
-        prog="pareto.py",
-        usage="pareto.py [run] [options]\n       pareto.py status | report | merge | pick | polish | serve --help",
+        prog=program,
+        usage=f"{program} [run] [options]\n       {program} status | report | merge | pick | polish | serve --help",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
+        epilog=_examples(program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--version", action="version", version=f"litesnn {__version__}")
@@ -140,6 +153,11 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _examples(program: str) -> str:
+    lines = [f"  {program} {options}".ljust(len(program) + 42) + f" {text}" for options, text in _EXAMPLES.items()]
+    return "\n".join(["examples:", *lines])
+
+
 def _reader(commands: Any, name: str) -> argparse.ArgumentParser:
     """A command that only reads what ``run`` has left."""
     parser: argparse.ArgumentParser = commands.add_parser(name, description=_COMMANDS[name])
@@ -168,10 +186,4 @@ def _add_storage(command: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    # Ray's own notices about its future are for its developers.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the older reporter leaves the screen to us
-    # Ray imports MLflow wherever it is installed, asked for or not; its notices to its makers are not ours to send.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own records; see --log
-    raise SystemExit(main())
+    raise SystemExit(command())

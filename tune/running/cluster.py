@@ -28,6 +28,8 @@ def connect(address: str) -> None:
         InputError: no cluster at the address, or no room for the names of a local one's sockets.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if Path(__file__).parents[2].name == "litesnn_pareto":  # from a wheel: the workers have to look there too
+        options["runtime_env"] = {"worker_process_setup_hook": "litesnn_pareto.admit"}
     # A trial's error is shown as one line; its traceback lies in the run's folder.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     found = _cluster_here() if address == "auto" else address
