@@ -21,6 +21,7 @@ from litesnn.device import check_device
 from litesnn.evaluate import evaluate
 from litesnn.genotype import Genotype
 from litesnn.held import Held
+from litesnn.inside import decisions, inherited_accuracy
 from litesnn.narrow import fits, load_weights, narrowed
 from litesnn.network import ArchParameters, Network, Shares
 from litesnn.objective import search_loss
@@ -235,9 +236,18 @@ class Search(Run):
         first, second = halves(train.labels, self.recipe.split_seed)
         return train.take(first), train.take(second)
 
-    def _timestep_shares(self) -> list[float] | None:
+    def _inside(self) -> dict[str, Any]:
         with torch.no_grad():
-            return [round(share, 6) for share in self.shares().timesteps.tolist()]
+            shares = self.shares()
+        choices = {"alpha": shares.ops, "beta": shares.bits, "psi": shares.timesteps}
+        given = {"alpha": self.held.nodes, "beta": self.held.bits, "psi": self.held.timesteps}
+        learnt = {name: share for name, share in choices.items() if given[name] is None and share.shape[-1] > 1}
+        genotype = self.genotype()
+        return {
+            "timestep_shares": [round(share, 6) for share in shares.timesteps.tolist()],
+            "inherited_accuracy": inherited_accuracy(self.network, shares, genotype, self.recipe, self.dataset),
+            **decisions(learnt),
+        }
 
     def _assess(self) -> tuple[float, DerivedCost, int]:
         self.network.eval()

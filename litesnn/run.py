@@ -44,6 +44,9 @@ class EpochRecord:
         timesteps: T* of the same network.
         seconds: duration of the epoch with its evaluation.
         timestep_shares: softmax(psi), the share of each number of timesteps from 1; None outside the search.
+        inherited_accuracy: percent of the validation split, of the network that decoding now would give with the supernet's weights.
+        alpha_entropy: mean entropy of softmax(alpha), 1 where all candidates count alike; None where alpha is given. So for beta, psi.
+        alpha_margin: mean of the largest share less the second; likewise.
     """
 
     phase: str
@@ -58,6 +61,13 @@ class EpochRecord:
     timestep_shares: list[float] | None = None
     file_bits: int | None = None
     size_bits: int | None = None
+    inherited_accuracy: float | None = None
+    alpha_entropy: float | None = None
+    alpha_margin: float | None = None
+    beta_entropy: float | None = None
+    beta_margin: float | None = None
+    psi_entropy: float | None = None
+    psi_margin: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON, without those that are None."""
@@ -106,9 +116,9 @@ class Run(ABC):
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
         """Everything that has state to be kept."""
 
-    def _timestep_shares(self) -> list[float] | None:
-        """softmax(psi), where it is learnt."""
-        return None
+    def _inside(self) -> dict[str, Any]:
+        """Fields of the epoch's record that this phase alone has."""
+        return {}
 
     def _batches(
         self, split: Split, batch_size: int, generator: torch.Generator, *, use_cutout: bool
@@ -164,6 +174,7 @@ class Run(ABC):
             raise DivergedError(f"a parameter became infinite in {self.phase} epoch {self.epoch + 1}")
         with self._within_memory():
             accuracy, cost, timesteps = self._assess()
+            inside = self._inside()
         record = EpochRecord(
             phase=self.phase,
             epoch=self.epoch + 1,
@@ -174,9 +185,9 @@ class Run(ABC):
             bit_synops=cost.bit_synops,
             timesteps=timesteps,
             seconds=time.perf_counter() - started,
-            timestep_shares=self._timestep_shares(),
             file_bits=cost.file_bits,
             size_bits=cost.file_bits if self.recipe.size == "file" else cost.model_size_bits,
+            **inside,
         )
         self.records.append(record)
         return record
