@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from litesnn.checks import fail
 from litesnn.config import Recipe, SearchPoint
@@ -15,7 +16,16 @@ from litesnn.progress import reading_bar
 from tune.launch import Launch
 from tune.plan.lambda_range import measure
 from tune.plan.points import Trial, default_points, fitted, parse_points, trials
-from tune.plan.space import Range, Space, channels_range_from, grid, lambda_range_from, low_discrepancy, p_range_from
+from tune.plan.space import (
+    LAMBDAS,
+    Range,
+    Space,
+    channels_range_from,
+    grid,
+    lambda_range_from,
+    low_discrepancy,
+    p_range_from,
+)
 from tune.plan.study import check_storage, make_sampler
 from tune.reading import make_console, show_and_write
 from tune.results.goals import Goals, parse_target
@@ -152,8 +162,9 @@ class Design:
         self.lambdas = lambda_range_from(settings.lambda_range or None, preset)
         self.given: list[SearchPoint] | None = None
         self.ranged = bool(settings.search) or bool(settings.grid and "=" not in settings.grid)
-        if self.ranged and recipe.strategy != "darts":
-            raise fail("strategy", "darts to go with --search and counts in --grid, which choose λ", recipe.strategy)
+        self.searching = recipe.strategy == "darts"
+        if settings.lambda_range and not self.searching:
+            raise fail("lambda-range", "strategy darts to go with it", settings.lambda_range)
         if chosen is not None:
             self.given = [trial.point for trial in chosen]
         elif settings.points:
@@ -170,18 +181,19 @@ class Design:
     @property
     def measures(self) -> bool:
         """Whether ranges of λ are needed that have to be measured."""
-        return self.ranged and self.lambdas is None
+        return self.ranged and self.searching and self.lambdas is None
 
     def space(self, measured: tuple[Range, Range] | None) -> Space | None:
         """The ranges, ``measured`` where none are given; None if no range is needed."""
-        ranges = self.lambdas or measured
-        if not self.ranged or ranges is None:
-            return None
-        return self._space(*ranges)
+        ranges = self.lambdas or measured or (None, None)
+        return self._space(*ranges) if self.ranged else None
 
-    def _space(self, lambda1: Range, lambda2: Range) -> Space:
-        multiple = self.recipe.nodes
-        return Space(lambda1=lambda1, lambda2=lambda2, p=self.p_range, channels=self.channels, multiple=multiple)
+    def _space(self, lambda1: Range | None, lambda2: Range | None) -> Space:
+        recipe = self.recipe
+        ranges: dict[str, Any] = {"lambda1": lambda1, "lambda2": lambda2} if self.searching else dict.fromkeys(LAMBDAS)
+        if recipe.strategy == "fixed":  # what the other strategies choose by themselves
+            ranges |= {"held_bits": recipe.bit_widths, "held_timesteps": (1, recipe.timesteps)}
+        return Space(**ranges, p=self.p_range, channels=self.channels, multiple=recipe.nodes)
 
     def _some_space(self) -> Space:
         """For grids that list their values, which need no range of λ."""

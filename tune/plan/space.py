@@ -13,7 +13,8 @@ from litesnn.config import OPTIONAL_AXES, SearchPoint
 
 Range = tuple[float, float]
 
-NAMES = ("lambda1", "lambda2", "p")
+LAMBDAS = ("lambda1", "lambda2")
+NAMES = (*LAMBDAS, "p")
 DEFAULT_P: Range = (0.0, 95.0)
 ZERO_SHARE = 1 / 8  # of a λ's values in a low-discrepancy design
 MOST_POINTS = 10_000
@@ -34,34 +35,38 @@ class Space:
     """Ranges of the settings, both ends included.
 
     Args:
-        lambda1: smallest and largest λ1 above zero, log-uniform between.
+        lambda1: smallest and largest λ1 above zero, log-uniform between; None where nothing is searched: λ1 is 0.
         lambda2: the same for λ2.
         p: smallest and largest pruning rate in percent, uniform between.
         zero: whether λ = 0 is tried besides.
         channels: least and most C of the retrained network, log-uniform between; None: always the recipe's.
         multiple: what C must be a multiple of, the recipe's nodes.
+        held_bits: bit-widths of which a point states one; none: points state none.
+        held_timesteps: smallest and largest T that a point states; None: points state none.
 
     Raises:
         InputError: a range is no range of such values.
     """
 
-    lambda1: Range
-    lambda2: Range
+    lambda1: Range | None
+    lambda2: Range | None
     p: Range = DEFAULT_P
     zero: bool = True
     channels: tuple[int, int] | None = None
     multiple: int = 1
+    held_bits: tuple[int, ...] = ()
+    held_timesteps: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("lambda1", "lambda2"):
-            for end in getattr(self, name):
+        for name in LAMBDAS:
+            for end in getattr(self, name) or ():
                 check_number(f"{name} range", end, above=0)
         for end in self.p:
             check_number("p range", end, minimum=0, below=100)
         for end in self.channels or ():
             if check_integer("channels range", end, minimum=1) % self.multiple:
                 raise fail("channels range", f"multiples of nodes ({self.multiple})", end)
-        for name in self.names:
+        for name in set(self.names) - {"held_bits"}:
             low, high = getattr(self, name)
             if low > high:
                 raise fail(f"{name} range", "the smaller end first", f"{low:g},{high:g}")
@@ -69,15 +74,19 @@ class Space:
     @property
     def names(self) -> tuple[str, ...]:
         """The axes that have a range."""
-        return NAMES if self.channels is None else (*NAMES, "channels")
+        return tuple(name for name in (*NAMES, *OPTIONAL_AXES) if getattr(self, name))
 
     def contains(self, point: SearchPoint) -> bool:
-        """Whether a point lies within the ranges."""
-        return all(
-            low <= getattr(point, name) <= high
-            or (self.zero and name in ("lambda1", "lambda2") and getattr(point, name) == 0)
-            for name, (low, high) in ((name, getattr(self, name)) for name in self.names)
-        ) and not any(getattr(point, name) for name in OPTIONAL_AXES if name not in self.names)
+        """Whether a point lies within the ranges; where there is none, the point must leave the value at 0."""
+        return all(self._has(name, getattr(point, name)) for name in (*NAMES, *OPTIONAL_AXES))
+
+    def _has(self, name: str, value: float) -> bool:
+        if name not in self.names or (value == 0 and self.zero and name in LAMBDAS):
+            return value == 0
+        if name == "held_bits":
+            return value in self.held_bits
+        low, high = getattr(self, name)
+        return bool(low <= value <= high)
 
     def rounded(self, name: str, value: float) -> float:
         """λ to three digits, p to a tenth, C to its multiples, so that names stay readable; never beyond the range."""
@@ -87,9 +96,17 @@ class Space:
         return min(max(round(value, 1) if name == "p" else float(f"{value:.3g}"), low), high)
 
     def at(self, name: str, share: float) -> float:
-        """The rounded value that lies a ``share`` (0 to 1) of the way through the range, log-wise for a λ."""
+        """The rounded value that lies a ``share`` (0 to 1) of the way through the range, log-wise for a λ and C."""
+        if name in ("held_bits", "held_timesteps"):
+            values = self.held_bits if name == "held_bits" else range(*_closed(self.held_timesteps))
+            return values[min(int(share * len(values)), len(values) - 1)]
         low, high = getattr(self, name)
         return self.rounded(name, low + share * (high - low) if name == "p" else low * (high / low) ** share)
+
+
+def _closed(ends: tuple[int, int] | None) -> tuple[int, int]:
+    low, high = ends or (0, -1)
+    return low, high + 1
 
 
 def channels_range_from(text: str) -> tuple[int, int] | None:
@@ -161,7 +178,12 @@ def grid(space: Space, text: str) -> list[SearchPoint]:
     if re.fullmatch(r"\s*\d+(?:\s*[x×]\s*\d+)+\s*", text):
         numbers = [check_integer("grid", int(count), minimum=1) for count in re.findall(r"\d+", text)]
         if len(numbers) != len(space.names):
-            raise fail("grid", f"{_GRID}, and with --channels-range a fourth", text)
+            wanted = (
+                f"{_GRID}, and with --channels-range a fourth"
+                if space.lambda1
+                else f"counts of {', '.join(space.names)}"
+            )
+            raise fail("grid", wanted, text)
         _check_total(math.prod(numbers))
         axes = {name: _spread(space, name, number) for name, number in zip(space.names, numbers, strict=True)}
     else:
@@ -208,13 +230,13 @@ def sobol(space: Space, seed: int) -> Iterator[SearchPoint]:
 
 
 def _point(values: dict[str, float]) -> SearchPoint:
-    """A point of named values, C a whole number."""
+    """A point of named values; what is not named is 0."""
     stated = {name: int(values.get(name, 0)) for name in OPTIONAL_AXES}
-    return SearchPoint(lambda1=values["lambda1"], lambda2=values["lambda2"], p=values["p"], **stated)
+    return SearchPoint(lambda1=values.get("lambda1", 0), lambda2=values.get("lambda2", 0), p=values["p"], **stated)
 
 
 def _drawn(space: Space, name: str, share: float) -> float:
-    if name in ("p", "channels") or not space.zero:
+    if name not in LAMBDAS or not space.zero:
         return space.at(name, share)
     return 0.0 if share < ZERO_SHARE else space.at(name, (share - ZERO_SHARE) / (1 - ZERO_SHARE))
 
@@ -223,7 +245,7 @@ def _spread(space: Space, name: str, count: int) -> list[float]:
     """``count`` values of an axis, fewer where rounding makes some of them equal."""
     if count == 1:
         return [space.at(name, 0.5)]
-    zero = [0.0] if space.zero and name not in ("p", "channels") else []
+    zero = [0.0] if space.zero and name in LAMBDAS else []
     rest = count - len(zero)
     values = [space.at(name, i / (rest - 1)) for i in range(rest)] if rest > 1 else [space.at(name, 0.5)]
     return list(dict.fromkeys([*zero, *values]))

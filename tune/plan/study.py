@@ -1,9 +1,9 @@
 """The Optuna study behind a search: its sampler, where it is kept, and how a point is written in it.
 
-A study knows a point as ``lambda1``, ``lambda2`` (log-uniform), ``p`` (uniform) and, where C has a range, ``channels`` (in steps
-of the recipe's nodes); a log scale has no zero, so beside each λ
-stands the choice ``lambda1_zero`` or ``lambda2_zero``. A λ that is zero is noted at the low end of its range, so that every
-trial has every parameter. Objectives: validation accuracy up, log10 of the size and of Bit-SynOps down.
+A study knows a point as ``lambda1``, ``lambda2`` (log-uniform) where there is a search, ``p`` (uniform) and, where they have a range,
+``channels`` (in steps of the recipe's nodes), ``held_bits`` (a choice) and ``held_timesteps``; a log scale has no zero, so beside
+each λ stands the choice ``lambda1_zero`` or ``lambda2_zero``. A λ that is zero is noted at the low end of its range, so that
+every trial has every parameter. Objectives: validation accuracy up, log10 of the size and of Bit-SynOps down.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from litesnn.checks import InputError, fail, user_path
-from litesnn.config import SearchPoint
-from tune.plan.space import NAMES, Space
+from litesnn.config import OPTIONAL_AXES, SearchPoint
+from tune.plan.space import LAMBDAS, NAMES, Space
 
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize", "minimize")
 OBJECTIVES = ("validation accuracy", "log10 size in bits", "log10 Bit-SynOps")
@@ -41,38 +41,41 @@ SAMPLERS = {
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"QMCSampler": {"scramble": True, "warn_independent_sampling": False}}
 NAME = "trial"  # user attribute: name of the trial's folder
-_LAMBDAS = ("lambda1", "lambda2")
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The parameters of a trial; each zero flag comes before its λ."""
     found: dict[str, BaseDistribution] = {}
-    for name in _LAMBDAS:
-        if space.zero:
-            found[f"{name}_zero"] = CategoricalDistribution((False, True))
-        low, high = getattr(space, name)
-        found[name] = FloatDistribution(low, high, log=True)
-    found["p"] = FloatDistribution(*space.p)
-    if space.channels is not None:
-        found["channels"] = IntDistribution(*space.channels, step=space.multiple)
+    for name in space.names:
+        if name == "held_bits":
+            found[name] = CategoricalDistribution(space.held_bits)
+        elif name in OPTIONAL_AXES:
+            low, high = getattr(space, name)
+            found[name] = IntDistribution(low, high, step=space.multiple if name == "channels" else 1)
+        else:
+            if name in LAMBDAS and space.zero:
+                found[f"{name}_zero"] = CategoricalDistribution((False, True))
+            low, high = getattr(space, name)
+            found[name] = FloatDistribution(low, high, log=name in LAMBDAS)
     return found
 
 
 def params_of(point: SearchPoint, space: Space) -> dict[str, Any]:
     """A point of the space as a trial's parameters."""
-    params: dict[str, Any] = {"p": point.p} | ({"channels": point.channels} if space.channels is not None else {})
-    for name in _LAMBDAS:
+    params: dict[str, Any] = {}
+    for name in space.names:
         value = getattr(point, name)
-        if space.zero:
+        if name in LAMBDAS and space.zero:
             params[f"{name}_zero"] = value == 0
-        params[name] = value or getattr(space, name)[0]
+        params[name] = value or getattr(space, name)[0] if name in LAMBDAS else value
     return params
 
 
 def point_of(params: dict[str, Any]) -> SearchPoint:
     """The inverse of ``params_of``."""
-    lambda1, lambda2 = (0.0 if params.get(f"{name}_zero") else params[name] for name in _LAMBDAS)
-    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=params["p"], channels=params.get("channels", 0))
+    lambda1, lambda2 = (0.0 if params.get(f"{name}_zero") else params.get(name, 0.0) for name in LAMBDAS)
+    stated = {name: int(params.get(name, 0)) for name in OPTIONAL_AXES}
+    return SearchPoint(lambda1=lambda1, lambda2=lambda2, p=params["p"], **stated)
 
 
 def ask(study: Study, space: Space) -> tuple[optuna.Trial, SearchPoint]:
@@ -84,8 +87,8 @@ def ask(study: Study, space: Space) -> tuple[optuna.Trial, SearchPoint]:
             params[name] = trial.suggest_int(name, distribution.low, distribution.high, step=distribution.step)
         elif isinstance(distribution, FloatDistribution):
             params[name] = trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-        else:
-            params[name] = trial.suggest_categorical(name, [False, True])
+        elif isinstance(distribution, CategoricalDistribution):
+            params[name] = trial.suggest_categorical(name, distribution.choices)
     return trial, point_of(params)
 
 

@@ -112,6 +112,31 @@ def test_widths_in_grids() -> None:
         grid(SPACE, "2x2x2x2")
 
 
+HELD = Space(
+    lambda1=None, lambda2=None, p=(0, 50), channels=(8, 16), multiple=4, held_bits=(1, 2, 4), held_timesteps=(1, 3)
+)
+
+
+def test_a_space_without_a_search() -> None:
+    """Bits and T take the place of λ, which is 0."""
+    assert HELD.names == ("p", "channels", "held_bits", "held_timesteps")
+    counted = grid(HELD, "2x2x3x2")
+    assert len(counted) == 24 and {(p.lambda1, p.lambda2) for p in counted} == {(0, 0)}
+    values = [{getattr(point, name) for point in counted} for name in HELD.names]
+    assert values == [{0, 50}, {8, 16}, {1, 2, 4}, {1, 3}]
+    points = low_discrepancy(HELD, 240, 0)
+    assert all(map(HELD.contains, points)) and not any(map(SPACE.contains, points))
+    for name, count in (("held_bits", 3), ("held_timesteps", 3)):
+        found = [getattr(point, name) for point in points]
+        assert all(abs(found.count(value) - 240 / count) < 12 for value in set(found)) and len(set(found)) == count
+    for outside in ({"held_bits": 3}, {"held_timesteps": 4}, {"held_bits": 0}, {"lambda1": 1e-6}, {"channels": 4}):
+        assert not HELD.contains(replace(points[0], **outside))
+    with pytest.raises(
+        InputError, match="^grid: expected counts of p, channels, held_bits, held_timesteps, got '3x3'$"
+    ):
+        grid(HELD, "3x3")
+
+
 def test_widths_in_a_low_discrepancy_design() -> None:
     points = low_discrepancy(WIDE, 64, 0)
     assert {point.channels for point in points} == set(range(8, 33, 4)) and all(WIDE.contains(p) for p in points)

@@ -121,6 +121,21 @@ def test_widths_are_chosen_in_steps_of_the_nodes_and_known_ones_teach() -> None:
     assert len(folders.run(again)) == 1
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_without_a_search_bits_and_timesteps_are_chosen(sampler: str) -> None:
+    """And known points teach: a study opened anew has them with their parameters."""
+    space = Space(lambda1=None, lambda2=None, p=(0, 80), held_bits=(1, 2, 4), held_timesteps=(1, 4))
+    folders = Folders()
+    options = {"space": space, "sampler": sampler}
+    points = [config["point"] for config in folders.run(folders.searcher(15, **options))]
+    assert len(set(points)) == 15 and all(map(space.contains, points))
+    assert len({point.held_bits for point in points}) > 1 and len({point.held_timesteps for point in points}) > 1
+    known = folders.searcher(16, **options).study.trials
+    stated = {(trial.params["held_bits"], trial.params["held_timesteps"], trial.params["p"]) for trial in known}
+    assert stated == {(point.held_bits, point.held_timesteps, point.p) for point in points}
+    assert all(set(trial.params) == {"p", "held_bits", "held_timesteps"} for trial in known)
+
+
 def test_points_are_in_the_space_rounded_and_sometimes_zero() -> None:
     folders = Folders()
     points = [config["point"] for config in folders.run(folders.searcher(40))]
