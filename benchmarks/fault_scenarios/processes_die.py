@@ -22,7 +22,7 @@ def _node(stage: Stage) -> None:
     stage.two_hosts()
     run = stage.drive()
     stage.wait_epochs(4, 16, run)
-    stage.strike(stage.wait(lambda: _on(stage, "node"), "a trial on the node", run))
+    stage.strike(stage.wait(lambda: stage.on("node"), "a trial on the node", run))
     stage.hosts.kill("node")
     stage.end(run)
 
@@ -55,14 +55,8 @@ def _joins(stage: Stage) -> None:
     stage.wait_epochs(4, 16, run)
     stage.hosts.start_node("late")
     stage.strike(())
-    stage.affected = stage.wait(lambda: _on(stage, "late"), "a trial on the new node", run)
+    stage.affected = stage.wait(lambda: stage.on("late"), "a trial on the new node", run)
     stage.end(run)
-
-
-def _on(stage: Stage, host: str) -> set[str]:
-    """Trials that run on a host."""
-    there = stage.hosts.alive(host)
-    return {trial for trial, pid in stage.watch.claims().items() if pid in there}
 
 
 SCENARIOS = {

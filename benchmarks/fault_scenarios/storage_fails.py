@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -46,12 +47,9 @@ def _full(stage: Stage) -> None:
         stage.wait_epochs(4, 16, run)
         ballast = stage.storage / "ballast"
         filled = time.monotonic()
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                pass
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
         last = [filled, stage.watch.epochs()]
         wanted = stage.chance.uniform(*_FULL_S)
 
@@ -94,7 +92,7 @@ def _damaged(stage: Stage) -> None:
             folder = stage.watch.trials / trial
             newest = folder / ("retrain.pt" if (folder / "genotype.json").exists() else "search.pt")
             metrics = folder / "metrics.jsonl"
-            written = metrics.stat().st_mtime_ns >= newest.stat().st_mtime_ns if newest.exists() else False
+            written = newest.exists() and metrics.stat().st_mtime_ns >= newest.stat().st_mtime_ns
             if written and newest.with_name(newest.name.replace(".pt", ".previous.pt")).exists():
                 return trial, pid, newest
             os.kill(pid, signal.SIGCONT)
@@ -109,9 +107,8 @@ def _damaged(stage: Stage) -> None:
         stage.facts["damage"] = f"truncated to {len(content)} bytes"
     else:
         at = stage.chance.randrange(len(content) // 4, len(content) // 2)
-        content[at : at + 200] = bytes(
-            byte ^ 0xFF for byte in content[at : at + 200]
-        )  # more than the padding between parts
+        # More than the padding between parts.
+        content[at : at + 200] = bytes(byte ^ 0xFF for byte in content[at : at + 200])
         stage.facts["damage"] = f"200 bytes altered at {at} of {len(content)}"
     newest.write_bytes(content)
     os.kill(pid, signal.SIGKILL)
@@ -128,11 +125,7 @@ SCENARIOS = {
     "failing": Scenario(
         what=f"every {_EVERY}th write, fsync and rename of each process fails",
         act=_failing,
-        variables=lambda storage: {
-            "LD_PRELOAD": shim(),
-            "SHIM_PREFIX": str(storage),
-            "SHIM_EVERY": str(_EVERY),
-        },
+        variables=lambda storage: {"LD_PRELOAD": shim(), "SHIM_PREFIX": str(storage), "SHIM_EVERY": str(_EVERY)},
         needs=no_compiler,
     ),
     "damaged": Scenario(what="the newest checkpoint truncated or altered, and its trial killed", act=_damaged),
