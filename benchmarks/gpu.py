@@ -102,10 +102,6 @@ def _both(work: Call, device: torch.device, repeats: int) -> dict[str, Any]:
     for name in WAYS:
         with way(name):
             found[name] = {"seconds": seconds_of(work, device, repeats), "launches": launches_of(work)}
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-                work()
-                found[name]["peak_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
     return found
 
 

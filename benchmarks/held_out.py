@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,10 +48,10 @@ VARIED: dict[str, dict[str, Any]] = {
     "ours, rungs from a fifth of a phase": {"earliest": 0.2},
 }
 
-Make = Callable[[Recording, int], GoesOn]
+Make = Callable[[int], GoesOn]
 """A fresh rule for one replay, of a number that chance may depend on."""
-Draw = tuple[Recording, Sequence[str], int]
-"""A run, the trials that are taken in their order, and workers."""
+Draw = tuple[Sequence[str], int]
+"""The trials that are taken in their order, and workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Outcome:
     cheapest: bool
 
 
-def as_shipped(recording: Recording, _: int = 0, **changes: Any) -> GoesOn:
+def as_shipped(recording: Recording, **changes: Any) -> GoesOn:
     """Our rule as the service has it, or with some fields changed."""
     values = {"chance": recording.chance, "val_samples": recording.val_samples, **changes}
     return ours(recording.lengths, **values)
@@ -73,19 +73,18 @@ def as_shipped(recording: Recording, _: int = 0, **changes: Any) -> GoesOn:
 
 def rules(recording: Recording) -> dict[str, Make]:
     """The rules that are compared, but the random one."""
-    found: dict[str, Make] = {"no stopping": lambda recording, turn: lambda record: True}
-    found |= {name: partial(as_shipped, **changes) for name, changes in VARIED.items()}
-    for name, make in others(sum(recording.lengths), recording.reference).items():
-        found[name] = lambda recording, turn, make=make: make()  # type: ignore[misc]
-    return found
+    found: dict[str, Callable[[], GoesOn]] = {"no stopping": lambda: lambda record: True}
+    found |= {name: partial(as_shipped, recording, **changes) for name, changes in VARIED.items()}
+    found |= others(sum(recording.lengths), recording.reference)
+    return {name: lambda turn, make=make: make() for name, make in found.items()}  # type: ignore[misc]
 
 
-def by_chance(share: float) -> Make:
+def by_chance(recording: Recording, share: float) -> Make:
     """Stops a trial on a rung of ours with this probability."""
+    search, retrain = recording.lengths
+    rungs = set(Halving(search_epochs=search, retrain_epochs=retrain, chance=recording.chance).rungs)
 
-    def make(recording: Recording, turn: int) -> GoesOn:
-        search, retrain = recording.lengths
-        rungs = set(Halving(search_epochs=search, retrain_epochs=retrain, chance=recording.chance).rungs)
+    def make(turn: int) -> GoesOn:
         generator = np.random.default_rng((7, turn))
         return lambda record: (record["phase"], record["epoch"]) not in rungs or generator.random() >= share
 
@@ -124,27 +123,26 @@ def outcome(recording: Recording, rule: GoesOn, order: Sequence[str], workers: i
     )
 
 
-def draws(recordings: Iterable[Recording], size: int, seed: int) -> list[Draw]:
-    """One random order of ``size`` random trials of each recording, with each number of workers in turn."""
+def draws(recording: Recording, replays: int, size: int, seed: int) -> list[Draw]:
+    """Random orders of ``size`` random trials, with each number of workers in turn."""
     found: list[Draw] = []
-    for turn, recording in enumerate(recordings):
-        generator = np.random.default_rng((seed, turn))
-        order = [str(trial) for trial in generator.permutation(sorted(recording.curves))][:size]
-        found.append((recording, order, WORKERS[turn % len(WORKERS)]))
+    for turn in range(replays):
+        order = np.random.default_rng((seed, turn)).permutation(sorted(recording.curves))[:size]
+        found.append(([str(trial) for trial in order], WORKERS[turn % len(WORKERS)]))
     return found
 
 
-def outcomes(make: Make, drawn: Sequence[Draw], shared: bool) -> list[Outcome]:
+def outcomes(recording: Recording, make: Make, drawn: Sequence[Draw], shared: bool) -> list[Outcome]:
     """Of a rule, fresh for each replay."""
-    return [outcome(run, make(run, turn), order, workers, shared) for turn, (run, order, workers) in enumerate(drawn)]
+    return [outcome(recording, make(turn), *draw, shared) for turn, draw in enumerate(drawn)]
 
 
-def at_cost(seconds: float, drawn: Sequence[Draw], shared: bool) -> list[Outcome]:
+def at_cost(recording: Recording, seconds: float, drawn: Sequence[Draw], shared: bool) -> list[Outcome]:
     """Of stopping by chance as often as costs so much, to a percent of all seconds."""
     low, high = 0.0, 1.0
     for _ in range(8):
         share = (low + high) / 2
-        found = outcomes(by_chance(share), drawn, shared)
+        found = outcomes(recording, by_chance(recording, share), drawn, shared)
         spent = statistics.mean(one.seconds for one in found)
         low, high = (share, high) if spent > seconds else (low, share)
         if abs(spent - seconds) < 0.01:
@@ -152,11 +150,13 @@ def at_cost(seconds: float, drawn: Sequence[Draw], shared: bool) -> list[Outcome
     return found
 
 
-def compare(name: str, drawn: Sequence[Draw], shared: bool) -> list[dict[str, Any]]:
+def compare(recording: Recording, drawn: Sequence[Draw], shared: bool) -> list[dict[str, Any]]:
     """Rows of the table: every rule on the same draws."""
-    progress(f"{name}, {len(drawn[0][1])} trials{', shared searches' if shared else ''}")
-    found = {rule: outcomes(make, drawn, shared) for rule, make in rules(drawn[0][0]).items()}
-    found["by chance, at our cost"] = at_cost(statistics.mean(o.seconds for o in found[OURS]), drawn, shared)
+    size = len(drawn[0][0])
+    progress(f"{recording.name}, {size} trials{', shared searches' if shared else ''}")
+    found = {rule: outcomes(recording, make, drawn, shared) for rule, make in rules(recording).items()}
+    cost = statistics.mean(one.seconds for one in found[OURS])
+    found["by chance, at our cost"] = at_cost(recording, cost, drawn, shared)
     rows = []
     for rule, some in found.items():
         table = pd.DataFrame(some)
@@ -164,8 +164,8 @@ def compare(name: str, drawn: Sequence[Draw], shared: bool) -> list[dict[str, An
         lost = [float(means[end]) for end in ("accurate", "smallest", "cheapest")]
         rows.append(
             {
-                "recording": name,
-                "trials": len(drawn[0][1]),
+                "recording": recording.name,
+                "trials": size,
                 "shared": shared,
                 "rule": rule,
                 "seconds": float(means["seconds"]),
@@ -192,8 +192,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for name, file, ending, chance, samples in RECORDED:
         recording = read(DATA / file, name, chance=chance, val_samples=samples, ending=ending)
         for size in sorted({min(size, len(recording.curves)) for size in SIZES}):
-            drawn = draws([recording] * replays, size, seed)
-            rows += compare(name, drawn, False) + compare(name, drawn, True)
+            drawn = draws(recording, replays, size, seed)
+            rows += compare(recording, drawn, False) + compare(recording, drawn, True)
     return {"settings": {"replays": replays, "seed": seed, "workers": list(WORKERS)}, "rows": rows}
 
 

@@ -39,13 +39,7 @@ def written(edge: Edge, step_mode: str = "m") -> nn.Sequential:
 
 
 class JellyNetwork(nn.Module):
-    """The derived network in SpikingJelly's layers, for evaluation.
-
-    Args:
-        network: the network, its parameters final.
-        recipe: what it was built from.
-        genotype: likewise.
-    """
+    """A derived network, its parameters final, in SpikingJelly's layers, for evaluation."""
 
     def __init__(self, network: Network, recipe: Recipe, genotype: Genotype) -> None:
         super().__init__()

@@ -67,10 +67,6 @@ def counted(precision: str, kernels: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Every step in both precisions and both ways."""
     rows = []

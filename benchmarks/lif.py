@@ -8,7 +8,8 @@ reset):
 * litesnn: ``litesnn.neuron.lif``, with the kernels in C where there is a compiler;
 * litesnn plain: the same without them;
 * SpikingJelly: ``LIFNode`` in multi-step mode with a surrogate of its own, for which it has an implementation of forward
-  and backward pass by hand;
+  and backward pass by hand; and its function with our surrogate under ``torch.compile``, anew for every size, which takes
+  tens of seconds and is not counted;
 * snnTorch: ``Leaky``, which has no multi-step mode, timestep by timestep with its default surrogate.
 
     python -m benchmarks lif
@@ -18,9 +19,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -31,7 +34,7 @@ from benchmarks.limits import add_array, array_bytes, bandwidth, better
 from benchmarks.record import add_repeats, made_on, markdown, own_process, progress, seconds, spread
 from litesnn.checks import InputError, check_choice
 from litesnn.device import prepare_cpu
-from litesnn.neuron import lif
+from litesnn.neuron import dspike, lif
 
 PACKAGES = ("spikingjelly", "snntorch")
 TAU, THRESHOLD, B = 0.2, 0.5, 3.0
@@ -55,21 +58,42 @@ def plain_neurons() -> Neurons:
     return litesnn_neurons()
 
 
-def jelly_neurons() -> Neurons:
-    """SpikingJelly with the surrogate of its own that is cheapest to compute."""
-    from spikingjelly.activation_based.neuron import LIFNode
-    from spikingjelly.activation_based.surrogate import PiecewiseQuadratic
+class _Dspike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, shifted: Tensor) -> Tensor:
+        ctx.save_for_backward(shifted)
+        return (shifted > 0).to(shifted.dtype)
 
-    # v - (v - 0) / tau is 0.2 v for tau = 1.25.
-    constants = {"tau": 1 / (1 - TAU), "v_threshold": THRESHOLD, "v_reset": 0.0, "decay_input": False}
-    node = LIFNode(**constants, surrogate_function=PiecewiseQuadratic(), detach_reset=False, step_mode="m")
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (shifted,) = ctx.saved_tensors
+        return grads[0] * dspike(shifted, 0.0, B)
 
-    def run(current: Tensor) -> Tensor:
-        node.reset()
-        spikes: Tensor = node(current)
+
+def jelly_neurons(compiled: bool) -> Neurons:
+    """SpikingJelly with the surrogate of its own that is cheapest to compute; or with ours, the function behind it compiled."""
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    if not compiled:
+        # v - (v - 0) / tau is 0.2 v for tau = 1.25.
+        constants = {"tau": 1 / (1 - TAU), "v_threshold": THRESHOLD, "v_reset": 0.0, "decay_input": False}
+        cheapest = {"surrogate_function": surrogate.PiecewiseQuadratic(), "detach_reset": False}
+        node = neuron.LIFNode(**constants, **cheapest, step_mode="m")
+
+        def run(current: Tensor) -> Tensor:
+            node.reset()
+            spikes: Tensor = node(current)
+            return spikes
+
+        return run
+
+    def multi_step(current: Tensor) -> Tensor:
+        rest, constants = torch.zeros_like(current[0]), (1 / (1 - TAU), False, THRESHOLD, 0.0)
+        spikes: Tensor = functional.lif_multi_step(current, rest, *constants, _Dspike.apply, False, False)[0]
         return spikes
 
-    return run
+    found: Neurons = torch.compile(multi_step, dynamic=False)
+    return found
 
 
 def snntorch_neurons() -> Neurons:
@@ -91,7 +115,8 @@ def snntorch_neurons() -> Neurons:
 WAYS: dict[str, Callable[[], Neurons]] = {
     "litesnn": litesnn_neurons,
     "litesnn plain": plain_neurons,
-    "SpikingJelly": jelly_neurons,
+    "SpikingJelly": partial(jelly_neurons, compiled=False),
+    "SpikingJelly, compiled": partial(jelly_neurons, compiled=True),
     "snnTorch": snntorch_neurons,
 }
 
@@ -174,8 +199,11 @@ def _size(size: tuple[int, int], runs: dict[str, list[dict[str, Any]]], moved: d
 
 
 def installed(way: str) -> bool:
-    """Whether a way's package is there."""
-    return not way.startswith(("S", "s")) or find_spec(way.lower()) is not None
+    """Whether a way's package, and the compiler that it may need, are there."""
+    package, _, how = way.partition(", ")
+    if how == "compiled" and shutil.which("c++") is None:
+        return False
+    return package.startswith("litesnn") or find_spec(package.lower()) is not None
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """What all benchmarks share: their command, repeated timing, the record that is kept, the table that is made of it.
 
-A benchmark is a module with ``add_options(parser)``, ``measure(options)``, which returns what is kept besides the head of the
+A benchmark is a module with its own ``add_options(parser)``, if any, ``measure(options)``, which returns what is kept besides the head of the
 record, and ``report(result)``, which makes Markdown of a record: it is printed, and stands in a page of the documentation
 where ``benchmarks.pages`` says so. ``PACKAGES`` names those whose versions are kept. What a benchmark has of its own is all
 that its module holds.
@@ -43,7 +43,8 @@ def run(module: ModuleType, arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=name, description=first_line(module))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", metavar="FILE.json", help="the record")
-    module.add_options(parser)
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
     options = parser.parse_args(arguments)
 
     def work() -> None:
@@ -114,12 +115,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def least_seconds(work: Callable[[], object], repeats: int, at_least: float = 0.02) -> float:
-    """Seconds of the fastest call: what the machine can do when nothing disturbs it.
+    """Seconds of the fastest call after the first: what the machine can do when nothing disturbs it.
 
-    Args:
-        work: called once unmeasured, then measured.
-        repeats: measured calls.
-        at_least: measure on until the calls add up to this many seconds.
+    There are so many ``repeats``, and more until they add up to ``at_least`` seconds.
     """
     work()
     taken: list[float] = []

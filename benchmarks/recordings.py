@@ -1,10 +1,13 @@
 """Recorded learning curves: experiments that ran without early stopping, as files that replays read.
 
-python -m benchmarks recordings EXPERIMENT_FOLDER > curves.csv
+The command prints such a file.
+
+    python -m benchmarks recordings EXPERIMENT_FOLDER > curves.csv
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,19 +26,12 @@ COLUMNS = ["trial", "phase", "epoch", "val_accuracy", SIZE, "bit_synops", "secon
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One run of one search space.
-
-    Args:
-        name: of the recording.
-        curves: every trial's epochs in their order, each trial with a search of its own.
-        chance: accuracy of guessing, in percent.
-        val_samples: that accuracies were measured on.
-    """
+    """One run of one search space."""
 
     name: str
-    curves: Curves
-    chance: float
-    val_samples: int
+    curves: Curves  # every trial's epochs in their order, each trial with a search of its own
+    chance: float  # accuracy of guessing, in percent
+    val_samples: int  # that accuracies were measured on
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -59,15 +55,7 @@ def searched_as(trial: str) -> str:
 
 
 def read(path: Path, name: str, *, chance: float, val_samples: int, ending: str = "") -> Recording:
-    """A recording from a CSV file; a trial without a search has that of another width.
-
-    Args:
-        path: the file.
-        name: of the recording.
-        chance: accuracy of guessing, in percent.
-        val_samples: that accuracies were measured on.
-        ending: of the names of the trials that are read, such as "-seed_1".
-    """
+    """A recording from a CSV file, of the trials whose names end so; a trial without a search has that of another width."""
     table = pd.read_csv(path)
     if SIZE not in table:  # an older recording means Eq. 18 by size
         table[SIZE] = table[EQ18]
@@ -91,7 +79,10 @@ def collect(experiment: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).round(digits)
 
 
-def main(folders: Sequence[str]) -> int:
-    """Writes the rows of experiments to standard output."""
-    pd.concat([collect(Path(folder)) for folder in folders]).to_csv(sys.stdout, index=False)
+def main(arguments: Sequence[str]) -> int:
+    """Writes the rows of experiments to standard output; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="recordings", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="EXPERIMENT_FOLDER")
+    folders = parser.parse_args(arguments).folders
+    pd.concat([collect(folder) for folder in folders]).to_csv(sys.stdout, index=False)
     return 0

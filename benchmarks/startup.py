@@ -102,12 +102,7 @@ def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Pat
 
 
 def summary(started: float, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Seconds of each part for the first trial and for those after it, and what the processes were.
-
-    Args:
-        started: time of day at which Ray was asked to run the trials.
-        reports: of ``first_step``, in any order; the trials did not overlap.
-    """
+    """Seconds of each part for the first trial, since Ray was asked to run it, and for those after it; and the processes."""
     rows: list[dict[str, float]] = []
     for report in sorted(reports, key=lambda report: report["entered"]):
         moments = [started, *(report[name] for name in ("entered", "loaded", "began", "ended"))]

@@ -24,23 +24,13 @@ GoesOn = Callable[[Record], bool]
 
 
 def ours(lengths: tuple[int, int], **values: Any) -> GoesOn:
-    """The rule as the service has it.
-
-    Args:
-        lengths: epochs of the search and of the retraining.
-        **values: fields of ``Halving``.
-    """
+    """The rule as the service has it, for so many epochs of search and of retraining; ``values`` are fields of ``Halving``."""
     scheduler = ParetoScheduler(Halving(search_epochs=lengths[0], retrain_epochs=lengths[1], **values), dict)
     return lambda record: scheduler.on_trial_result(None, None, dict(record)) != TrialScheduler.STOP
 
 
 def others(total: int, reference: Reference) -> dict[str, Callable[[], GoesOn]]:
-    """Rules that are not ours, with their package's settings.
-
-    Args:
-        total: epochs of both phases.
-        reference: scales the objectives for rules that need a scale.
-    """
+    """Rules that are not ours, with their package's settings, for ``total`` epochs; the reference scales the objectives."""
     return {
         "ASHA, accuracy": lambda: _ray_asha(lambda record: record["val_accuracy"], total),
         "ASHA, weighted sum": lambda: _ray_asha(lambda record: -sum(objectives(record, reference)), total),

@@ -67,13 +67,7 @@ def run(module: ModuleType, arguments: Sequence[str]) -> int:
 
 
 class Record:
-    """The file of a comparison: what it measured on every preset, written after every run.
-
-    Args:
-        name: of the comparison.
-        options: of its command.
-        recipe: of what is trained now.
-    """
+    """The file of a comparison: what it measured on every preset, written after every run."""
 
     def __init__(self, name: str, options: argparse.Namespace, recipe: Recipe) -> None:
         self.name, self.options, self.recipe, self.preset = name, options, recipe, str(options.preset)

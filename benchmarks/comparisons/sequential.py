@@ -80,13 +80,7 @@ def split_epochs(epochs: int) -> tuple[int, ...]:
 
 
 def stages(point: SearchPoint, recipe: Recipe, found: Genotype | None, index: int) -> tuple[SearchPoint, Recipe, Held]:
-    """One of the four searches of the sequential design.
-
-    Args:
-        point: what the design is for.
-        recipe: of the joint search.
-        found: what the step before decoded; None before the first.
-        index: which step, from 0.
+    """One of the four searches of the sequential design, after the one that decoded ``found``.
 
     Returns:
         The point with p = 0 before pruning, the recipe with this step's epochs, and all that the step does not decide.

@@ -48,11 +48,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 
 
 class Hosts:
-    """A cluster on this machine, its hosts told apart by name; the driver is a host too.
-
-    Args:
-        **variables: added to the environment of all that is started.
-    """
+    """A cluster on this machine, its hosts told apart by name; the driver is a host too. All get the ``variables``."""
 
     def __init__(self, **variables: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # the path of a socket in it must be short

@@ -9,9 +9,7 @@ from benchmarks.fault_scenarios.stage import Scenario, Stage
 
 
 def _worker(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
+    run = stage.begin(4, 16)
     trial, pid = stage.chance.choice(sorted(stage.wait(stage.watch.claims, "a trial under way", run).items()))
     stage.strike({trial})
     os.kill(pid, signal.SIGKILL)
@@ -19,18 +17,14 @@ def _worker(stage: Stage) -> None:
 
 
 def _node(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
+    run = stage.begin(4, 16)
     stage.strike(stage.wait(lambda: stage.on("node"), "a trial on the node", run))
     stage.hosts.kill("node")
     stage.end(run)
 
 
 def _driver(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 50, run)
+    stage.begin(8, 50)
     stage.strike(stage.watch.claims())
     stage.hosts.kill("driver")
     stage.end(stage.drive())
@@ -38,9 +32,7 @@ def _driver(stage: Stage) -> None:
 
 def _head(stage: Stage) -> None:
     """The driver dies with the head; the other host is left to notice by itself, with its trial still running."""
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 50, run)
+    stage.begin(8, 50)
     stage.strike(stage.watch.claims())
     stage.hosts.kill("driver")
     stage.hosts.kill("head")

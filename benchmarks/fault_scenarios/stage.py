@@ -27,15 +27,7 @@ _TINY |= {"search_batch": 100, "retrain_batch": 100, "search_epochs": SEARCH_EPO
 
 
 class Stage:
-    """What a scenario acts on.
-
-    Args:
-        hosts: nothing runs there yet.
-        storage: an empty folder for results.
-        watch: of the experiment.
-        options: of every command of this repetition.
-        chance: decides when the fault comes, and whom it meets.
-    """
+    """What a scenario acts on; ``chance`` decides when the fault comes, and whom it meets."""
 
     def __init__(self, hosts: Hosts, storage: Path, watch: Watch, options: list[str], chance: random.Random) -> None:
         self.hosts, self.storage, self.watch, self.options, self.chance = hosts, storage, watch, options, chance
@@ -48,6 +40,13 @@ class Stage:
         """A head and a further host with room for one trial each."""
         self.hosts.start_head()
         self.hosts.start_node("node")
+
+    def begin(self, least: int, most: int, *more: str) -> subprocess.Popen[str]:
+        """The command on two hosts, when a random number of epochs is on disk."""
+        self.two_hosts()
+        run = self.drive(*more)
+        self.wait_epochs(least, most, run)
+        return run
 
     def drive(self, *more: str, inside: Iterable[str] = ()) -> subprocess.Popen[str]:
         """Starts the command, as the host ``driver``."""
@@ -95,27 +94,16 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A kind of fault.
+    """A kind of fault."""
 
-    Args:
-        what: it is, for the table.
-        act: builds the cluster, runs the command, brings the fault, waits for the end.
-        options: more options of the command.
-        points: as ``--points``.
-        retrain_epochs: how long trials are.
-        variables: environment of everything on the cluster, given the folder of results.
-        ends: states that trials are to end in, by name, other than finished.
-        needs: says what is missing on this machine, or nothing.
-    """
-
-    what: str
-    act: Callable[[Stage], None]
-    options: tuple[str, ...] = ()
-    points: str = POINTS
+    what: str  # it is, for the table
+    act: Callable[[Stage], None]  # builds the cluster, runs the command, brings the fault, waits for the end
+    options: tuple[str, ...] = ()  # more of the command
+    points: str = POINTS  # as ``--points``
     retrain_epochs: int = RETRAIN_EPOCHS
-    variables: Callable[[Path], dict[str, str]] = field(default=lambda storage: {})
-    ends: Mapping[str, str] = field(default_factory=dict)
-    needs: Callable[[], str] = field(default=lambda: "")
+    variables: Callable[[Path], dict[str, str]] = field(default=lambda storage: {})  # environment of all on the cluster
+    ends: Mapping[str, str] = field(default_factory=dict)  # states that trials end in, by name, other than finished
+    needs: Callable[[], str] = field(default=lambda: "")  # says what is missing on this machine, or nothing
 
     @property
     def trials(self) -> set[str]:

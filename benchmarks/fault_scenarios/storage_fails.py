@@ -42,9 +42,7 @@ def not_root() -> str:
 def _full(stage: Stage) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(stage.storage)], check=True)
     try:
-        stage.two_hosts()
-        run = stage.drive()
-        stage.wait_epochs(4, 16, run)
+        run = stage.begin(4, 16)
         ballast = stage.storage / "ballast"
         filled = time.monotonic()
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
@@ -81,9 +79,7 @@ def _failing(stage: Stage) -> None:
 
 
 def _damaged(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 16, run)
+    run = stage.begin(8, 16)
 
     def both() -> tuple[str, int, Path] | None:
         """A stopped trial with two checkpoints of the phase that it is in; nothing of it moves while they are looked at."""

@@ -21,9 +21,7 @@ _DAY = 24 * 60 * 60
 
 def _hang(stage: Stage) -> None:
     """One trial is stopped once, another one in every attempt that it makes."""
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
+    run = stage.begin(4, 16)
     over = threading.Event()
     stopped: set[int] = set()
 
@@ -62,9 +60,7 @@ def _diverge(stage: Stage) -> None:
 def _clock(stage: Stage) -> None:
     """A day forward, then two days back; the budgets of time are hours and minutes."""
     file = Path(stage.hosts.environment["SHIM_CLOCK"])
-    stage.two_hosts()
-    run = stage.drive("--time-budget", "1h", "--trial-timeout", "10m")
-    stage.wait_epochs(6, 16, run)
+    run = stage.begin(6, 16, "--time-budget", "1h", "--trial-timeout", "10m")
     stage.strike(stage.watch.claims())
     file.write_bytes(struct.pack("=q", _DAY))
     wanted = stage.watch.epochs() + 24

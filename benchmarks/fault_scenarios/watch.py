@@ -26,12 +26,9 @@ Epoch = tuple[str, int]
 
 
 class Watch:
-    """Reads the trials' files again and again while a run is under way.
+    """Reads the trials' files of an experiment again and again while a run is under way.
 
     An epoch is told from its repetition by the seconds that it took, which are never the same to the last digit.
-
-    Args:
-        experiment: that is run.
     """
 
     def __init__(self, experiment: Path) -> None:
@@ -137,13 +134,7 @@ def front_of(experiment: Experiment, without: set[str]) -> list[dict[str, Any]]:
 
 
 def losses(before: dict[Path, bytes], watch: Watch, expected: set[str]) -> list[str]:
-    """What was lost: files of finished trials that are no more as they were, and points without a state at the end.
-
-    Args:
-        before: files of finished trials when the fault came.
-        watch: of the run, at its end.
-        expected: names of all trials.
-    """
+    """What was lost of the files of finished trials when the fault came, and which of the expected trials have no state."""
     lost, rows = [str(path) for path, content in before.items() if read_bytes(path) != content], watch.rows()
     for name in sorted(expected):
         status = rows.get(name, {}).get("status")
