@@ -77,12 +77,12 @@ def ways(recipe: Recipe) -> dict[str, Classify]:
         "as trained": lambda x: network(x, timesteps).logits.mean(0),
     }
     if find_spec("spikingjelly"):
-        from benchmarks.jelly import JellyNetwork
+        from benchmarks.jelly import JellyNetwork, logits
 
         written = JellyNetwork(network, recipe, genotype).eval()
         fused = written.fused()
-        found["SpikingJelly"] = lambda x: written(x).mean(0)
-        found["SpikingJelly, fused"] = lambda x: fused(x).mean(0)
+        found["SpikingJelly"] = lambda x: logits(written, x).mean(0)
+        found["SpikingJelly, fused"] = lambda x: logits(fused, x).mean(0)
     return found
 
 

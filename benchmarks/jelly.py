@@ -58,8 +58,7 @@ class JellyNetwork(nn.Module):
             self.classifier.weight.copy_(classifier)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to logits ``[T, B, K]``, from membranes of 0."""
-        functional.reset_net(self)
+        """``[B, C, H, W]`` to logits ``[T, B, K]``; ``logits`` clears the membranes before."""
         frames = self.stem(x).unsqueeze(0).repeat(self.timesteps, 1, 1, 1, 1)
         s0 = s1 = self.neurons["stem"](frames)
         for cell in range(self.cells):
@@ -76,9 +75,16 @@ class JellyNetwork(nn.Module):
         return found
 
     def fused(self) -> nn.Module:
-        """The same after SpikingJelly's own fusion of convolution and batch norm."""
+        """The same, as a graph, after SpikingJelly's own fusion of convolution and batch norm."""
         made: nn.Module = fuse_conv_bn_eval_modules(copy.deepcopy(self))
         return made
+
+
+def logits(network: nn.Module, x: Tensor) -> Tensor:
+    """``[T, B, K]`` of a ``JellyNetwork`` or a fused one, its membranes cleared, as SpikingJelly wants it before each batch."""
+    functional.reset_net(network)
+    found: Tensor = network(x)
+    return found
 
 
 def edges(network: Network, recipe: Recipe, genotype: Genotype) -> dict[str, Edge]:

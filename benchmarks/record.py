@@ -55,6 +55,8 @@ def run(module: ModuleType, arguments: Sequence[str]) -> int:
         result = head | module.measure(options)
         result |= {"load_after": machine.load_average(), "took_seconds": round(time.perf_counter() - started, 1)}
         write_text(options.out, json.dumps(result, indent=2) + "\n")
+        if (result["load_before"] or 0) > BUSY:
+            progress(f"load was {result['load_before']}: other programs were running, expect disturbed times")
         show(module.report(result))
 
     return exit_code(work, name)
@@ -72,15 +74,12 @@ def add_repeats(parser: argparse.ArgumentParser, default: int) -> None:
 
 def begin(name: str, packages: Iterable[str] = ()) -> dict[str, Any]:
     """The head of a record: what is measured, when, on what machine, with which versions of ``packages`` besides torch."""
-    load = machine.load_average()
-    if load is not None and load > BUSY:
-        progress(f"load is {load}: other programs are running, expect disturbed times")
     return {
         "benchmark": name,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "versions": machine.versions(*packages),
-        "load_before": load,
+        "load_before": machine.load_average(),
     }
 
 
