@@ -16,17 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import litesnn
-from benchmarks.comparisons.repeats import (
-    COSTS,
-    POINTS,
-    TEST,
-    Record,
-    Row,
-    mean_text,
-    measured,
-    paired,
-    train_point,
-)
+from benchmarks.comparisons.repeats import COSTS, POINTS, TEST, Record, Row, mean_text, measured, paired, train_point
 from litesnn.cell import EdgeConvs
 from litesnn.compconv import CompConv
 from litesnn.convolution import convolve

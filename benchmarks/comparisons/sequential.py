@@ -28,17 +28,7 @@ from typing import Any
 from torch import Tensor
 
 import litesnn
-from benchmarks.comparisons.repeats import (
-    COSTS,
-    POINTS,
-    TEST,
-    Record,
-    Row,
-    mean_of,
-    mean_text,
-    measured,
-    paired,
-)
+from benchmarks.comparisons.repeats import COSTS, POINTS, TEST, Record, Row, mean_of, mean_text, measured, paired
 from litesnn.checks import fail
 from litesnn.compconv import initial_scores
 from litesnn.config import Recipe, SearchPoint

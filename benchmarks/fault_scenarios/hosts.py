@@ -127,13 +127,16 @@ class Hosts:
         Those that carry the mark, and what they have started: a process that gives itself a title may write it over
         its environment.
         """
-        found = set()
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                mark = process.environ().get(_MARK, "")
+        found, parents = set(), {}
+        for process in psutil.process_iter(["environ", "ppid", "status"]):
+            if process.info["status"] != psutil.STATUS_ZOMBIE:
+                parents[process.pid] = process.info["ppid"]
+                mark = (process.info["environ"] or {}).get(_MARK, "")
                 if mark == f"{self.run}-{name}" or (not name and mark.startswith(f"{self.run}-")):
-                    found |= {process, *process.children(recursive=True)}
-        return {process.pid for process in found if is_alive(process.pid)}
+                    found.add(process.pid)
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
 
     def kill(self, name: str = "") -> None:
         """SIGKILL to all of a host, as if its power had gone; without a name to everything."""
