@@ -132,12 +132,13 @@ def _prepare(way: str, threads: int) -> None:
 def timed(timesteps: int, neurons: int) -> dict[str, Any]:
     """Runs in a way's process: median seconds forwards and backwards over a block of calls, and how many spikes."""
     assert _run is not None
+    run = _run
     generator = torch.Generator().manual_seed(0)
     current = torch.randn(timesteps, neurons, generator=generator).requires_grad_()
     grad = torch.randn(timesteps, neurons, generator=generator)
 
     def both() -> Tensor:
-        spikes = _run(current)
+        spikes = run(current)
         torch.autograd.grad(spikes, current, grad)
         return spikes
 

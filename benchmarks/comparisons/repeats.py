@@ -82,7 +82,8 @@ class Record:
             kind, colon, folder = kept[field].partition(":")
             kept[field] = f"{kind}{colon}{Path(folder).name}" if colon else kind
         self.here: dict[str, Any] = self.result["presets"].setdefault(self.preset, {"recipe": kept, "runs": []})
-        if {**Recipe().to_dict(), **self.here["recipe"]} != kept:  # a field that came later had its default
+        before = {**Recipe().to_dict(), **self.here["recipe"]}  # a field that came later had its default
+        if any(before[field] != value for field, value in kept.items()):
             raise InputError(f"out: expected runs of the same recipe, got those of another one in {options.out}")
 
     def _before(self) -> dict[str, Any]:
