@@ -71,7 +71,12 @@ def write_trial(experiment: Experiment, name: str, generator: random.Random, sta
     folder.write_start({**point, "seed": 0}, recipe.to_dict())
     records = []
     for index in range(epochs):
-        when = {"phase": "search" if index < 10 else "retrain", "epoch": index % 10 + 1, "epochs": 10, "seconds": 60.0}
+        when: dict[str, Any] = {
+            "phase": "search" if index < 10 else "retrain",
+            "epoch": index % 10 + 1,
+            "epochs": 10,
+            "seconds": 60.0,
+        }
         records.append({**when, **figures, "loss": 1.0, "val_accuracy": best - (best - 20) * 0.8**index})
     folder.write_metrics(records)
     if status == FINISHED:

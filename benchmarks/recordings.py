@@ -60,7 +60,7 @@ def read(path: Path, name: str, *, chance: float, val_samples: int, ending: str 
     if SIZE not in table:  # an older recording means Eq. 18 by size
         table[SIZE] = table[EQ18]
     table = table[table["trial"].str.endswith(ending)][COLUMNS].astype({SIZE: float, "bit_synops": float})
-    phases = {key: rows.to_dict("records") for key, rows in table.groupby(["trial", "phase"], sort=False)}
+    phases: dict[Any, list[Any]] = {k: r.to_dict("records") for k, r in table.groupby(["trial", "phase"], sort=False)}
     searches = {searched_as(trial): found for (trial, phase), found in phases.items() if phase == "search"}
     curves: dict[str, list[dict[str, Any]]] = {}
     for trial in table["trial"].unique():

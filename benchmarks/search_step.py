@@ -44,19 +44,19 @@ class NaiveSearch(Search):
     def step(self, x: Tensor, labels: Tensor, arch_x: Tensor, arch_labels: Tensor) -> Tensor:
         """As ``Search.step``; each pass computes every gradient and uses those that it steps."""
         self.network.zero_grad()
-        self._loss(x, labels).backward()
+        self._loss(x, labels, with_cost=True).backward()
         torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         self.weight_optimizer.step()
         self.network.zero_grad()
         self.arch.zero_grad()
-        loss = self._loss(arch_x, arch_labels)
+        loss = self._loss(arch_x, arch_labels, with_cost=True)
         loss.backward()
         assert self.arch_optimizer is not None and self.psi_optimizer is not None
         self.arch_optimizer.step()
         self.psi_optimizer.step()
         return loss.detach()
 
-    def _loss(self, x: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
         shares = self.arch.shares()
         run = NaiveNetwork(self.network, self.recipe, None, library_norm=True)
         output = run(x, self.recipe.timesteps, shares, measure_rates=True)

@@ -38,7 +38,8 @@ def _targets(results: Results) -> Iterator[tuple[str, str, str, float | None, Ju
     step = "search step, C = 48, T = 6, 8 cells × 4 nodes, batch 8"
     for row, aim, dtype in ((fp32, 10, "fp32"), (bf16, 14, "bf16")):
         yield step, "CPU", f"≥ {aim} × naive in {dtype}", _over_naive(row), ge, aim, "{:.1f} ×"
-    share, memory = fp32 and 100 * fp32["share_of_convolution_rate"], fp32 and fp32["step_memory_of_naive"]
+    share = 100 * fp32["share_of_convolution_rate"] if fp32 else None
+    memory = fp32["step_memory_of_naive"] if fp32 else None
     yield "the same", "CPU", "≥ 65 % of the convolution rate", share, ge, 65, "{:.0f} %"
     yield "peak memory of a search step", "CPU", "≤ 0.30 of naive", memory, le, 0.3, "{:.2f}"
     ratio = _over_naive(_fused(results.get("retrain_step"), "fp32"))
@@ -52,12 +53,12 @@ def _targets(results: Results) -> Iterator[tuple[str, str, str, float | None, Ju
     slowest, form = min(_over_jelly(results), default=None), "{:.1f} × as fast, at least"
     yield "inference of a small network, batch 1", "CPU", "faster than SpikingJelly", slowest, gt, 1, form
     startup = results.get("startup")
-    until = startup and startup["cases"]["reused, shared"]["later"]["until_first_step"]
+    until = startup["cases"]["reused, shared"]["later"]["until_first_step"] if startup else None
     yield "trial start-up after the first on a node", "CPU", "≤ 1 s", until, le, 1, "{:.2f} s"
 
 
 def _over_naive(row: dict[str, Any] | None) -> float | None:
-    return row and row["naive_over_this"]["of_medians"]
+    return row["naive_over_this"]["of_medians"] if row else None
 
 
 def _fused(result: dict[str, Any] | None, dtype: str) -> dict[str, Any] | None:
