@@ -77,10 +77,6 @@ def first_step(config: dict[str, Any], data: dict[str, Arrays] | None = None) ->
 
 def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Path) -> dict[str, Any]:
     """Runs in a process of its own, with a cluster of its own: what ``CASES`` names."""
-    # As in tune/pareto.py: no notices and no records of Ray's own.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     import ray
 
     from tune.running.cluster import connect
@@ -138,6 +134,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All cases."""
     trials = check_integer("trials", options.trials, minimum=2)
     images = check_integer("images", options.images, minimum=30 * CLASSES)
+    # As in tune/pareto.py: no notices and no records of Ray's own.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     cases = {}
     with tempfile.TemporaryDirectory(prefix="startup-") as scratch:
         write_images(Path(scratch) / "images", images)
