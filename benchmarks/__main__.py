@@ -4,22 +4,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks import record
+from benchmarks.comparisons import repeats
 from litesnn.streams import accept_all_text
-
-_PARTS = set(
-    "__init__ __main__ clock jelly layers machine naive pictures plots record recordings repeats sides stand_in stopping_rules synthetic targets torch_snn work".split()
-)
-"""Modules that benchmarks are made of."""
 
 
 def modules() -> dict[str, str]:
-    """Every benchmark's name and its module: those here, and the paper's comparisons."""
+    """Every benchmark's name and its module: those files here and in ``comparisons`` that are run, not imported alone."""
     here = Path(__file__).parent
     found = {
         path.stem: ".".join(("benchmarks", *path.relative_to(here).with_suffix("").parts))
         for folder in (here, here / "comparisons")
         for path in folder.glob("*.py")
-        if path.stem not in _PARTS
+        if path.stem != "__main__" and "\n    python -m benchmarks" in path.read_text(encoding="utf-8")
     }
     return dict(sorted(found.items()))
 
@@ -29,13 +26,15 @@ def main(arguments: list[str]) -> int:
     accept_all_text()
     names = modules()
     if arguments and arguments[0] in names:
-        return int(import_module(names[arguments[0]]).main(arguments[1:]) or 0)
+        module = import_module(names[arguments[0]])
+        if hasattr(module, "main"):
+            return int(module.main(arguments[1:]))
+        return (repeats if hasattr(module, "VARIANTS") else record).run(module, arguments[1:])
     if arguments and arguments[0] not in ("-h", "--help"):
         print(f"benchmarks: expected one of {', '.join(names)}, got {arguments[0]!r}", file=sys.stderr)
         return 2
-    for name, module in names.items():
-        first = (import_module(module).__doc__ or "").partition("\n")[0]
-        print(f"{name:16}{first}")
+    for name, module_name in names.items():
+        print(f"{name:16}{record.first_line(import_module(module_name))}")
     return 0
 
 

@@ -6,7 +6,6 @@ until the frame with both fronts has been painted. A new trial counts from the m
 page shows it, the server's interval between two looks at the storage included.
 
     python -m benchmarks dashboard
-    python -m benchmarks dashboard --pictures docs/images --storage RESULTS   # two screenshots, nothing is measured
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ import os
 import random
 import shutil
 import socket
-import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -25,11 +22,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import uvicorn
 
-from benchmarks.record import begin, command, heading, parser, progress, spread, table
+from benchmarks.record import add_repeats, made_on, markdown, progress, seconds, spread
 from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
@@ -38,6 +34,7 @@ from tune.storage.places import write_text
 from tune.storage.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment
 from tune.views.dashboard.server import app
 
+PACKAGES = ("plotly", "fastapi", "uvicorn")
 NAME = "many"
 INTERVAL_S = 1.0
 AIM_MS = 2000
@@ -51,57 +48,45 @@ _NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "conv3x3")))
 def write_experiment(storage: Path, trials: int) -> Experiment:
     """An experiment as a run would leave it: most trials finished, many stopped, some running, a few failed."""
     generator = random.Random(0)
-    recipe = Recipe.preset("cifar10")
     experiment = Experiment(storage / NAME)
-    experiment.open(recipe.to_dict(), _REFERENCE)
+    experiment.open(Recipe.preset("cifar10").to_dict(), _REFERENCE)
     for index in range(trials):
-        write_trial(experiment, f"trial-{index:05}", recipe, generator)
+        status = generator.choices([FINISHED, STOPPED, "", FAILED, DIVERGED], [55, 35, 6, 2, 2])[0]
+        write_trial(experiment, f"trial-{index:05}", generator, status)
     return experiment
 
 
-def write_trial(
-    experiment: Experiment, name: str, recipe: Recipe, generator: random.Random, status: str | None = None
-) -> None:
+def write_trial(experiment: Experiment, name: str, generator: random.Random, status: str) -> None:
     """One trial with a random point and figures that such a point might have."""
-    status = status or generator.choices([FINISHED, STOPPED, "", FAILED, DIVERGED], [55, 35, 6, 2, 2])[0]
-    folder = experiment.trial(name)
-    cheapness = generator.random()
-    point = {
-        "lambda1": 10 ** generator.uniform(-9, -5),
-        "lambda2": 10 ** generator.uniform(-12, -8),
-        "p": generator.choice([0.0, 50.0, 80.0, 95.0]),
-        "seed": 0,
+    folder, draw = experiment.trial(name), generator.uniform
+    cheapness, recipe = generator.random(), Recipe.preset("cifar10")
+    point = {"lambda1": 10 ** draw(-9, -5), "lambda2": 10 ** draw(-12, -8), "p": generator.choice([0, 50, 80, 95])}
+    figures = {
+        "model_size_bits": int(3e7 * 10 ** (-1.5 * cheapness + draw(-0.3, 0.3))),
+        "bit_synops": 3e9 * 10 ** (-2 * cheapness + draw(-0.4, 0.4)),
+        "timesteps": generator.randint(1, 6),
     }
-    size = int(3e7 * 10 ** (-1.5 * cheapness + generator.gauss(0, 0.15)))
-    synops = 3e9 * 10 ** (-2 * cheapness + generator.gauss(0, 0.2))
-    best = 95.5 - 12 * cheapness**2 - abs(generator.gauss(0, 2))
-    timesteps = 1 + int(5.9 * generator.random())
-    figures = {"model_size_bits": size, "bit_synops": synops, "timesteps": timesteps}
+    best = 95.5 - 12 * cheapness**2 - draw(0, 4)
     epochs = 20 if status == FINISHED else generator.randint(2, 18)
-    records = [
-        {
-            "phase": "search" if epoch < 10 else "retrain",
-            "epoch": epoch % 10 + 1,
+    folder.write_start({**point, "seed": 0}, recipe.to_dict())
+    records = []
+    for index in range(epochs):
+        when: dict[str, Any] = {
+            "phase": "search" if index < 10 else "retrain",
+            "epoch": index % 10 + 1,
             "epochs": 10,
-            "loss": 2.3 * 0.87**epoch,
-            "val_accuracy": best - (best - 20) * 0.8**epoch,
-            **figures,
             "seconds": 60.0,
         }
-        for epoch in range(epochs)
-    ]
-    folder.write_start(point, recipe.to_dict())
+        records.append({**when, **figures, "loss": 1.0, "val_accuracy": best - (best - 20) * 0.8**index})
     folder.write_metrics(records)
     if status == FINISHED:
-        bits = tuple(generator.choice([1, 2, 4]) for _ in range(len(recipe.widths)))
-        genotype = Genotype(nodes=_NODES, bits=bits, timesteps=timesteps, p=point["p"])
+        bits = tuple(generator.choice([1, 2, 4]) for _ in recipe.widths)
+        genotype = Genotype(nodes=_NODES, bits=bits, timesteps=int(figures["timesteps"]), p=float(point["p"]))
         write_text(folder.genotype, genotype.to_json())
-        more = {"val_accuracy": best, "test_accuracy": best - 0.4, "bits": list(bits), "energy_mj": synops * 1e-10}
-        folder.write_result(FINISHED, **figures, **more)
-    elif status == STOPPED:
-        folder.write_result(STOPPED, reason=f"stopped at epoch {epochs}: rank 7 of 9")
+        more = {"test_accuracy": best - 0.4, "bits": list(bits), "energy_mj": figures["bit_synops"] * 1e-10}
+        folder.write_result(FINISHED, val_accuracy=best, **figures, **more)
     elif status:
-        folder.write_result(status, reason="loss is not finite")
+        folder.write_result(status, reason=f"{status} at epoch {epochs}")
 
 
 @contextmanager
@@ -163,12 +148,9 @@ def browsing(downloads: Path | None = None, width: int = 1400, height: int = 900
 
 def wait(browser: Any, script: str, *arguments: Any) -> Any:
     """The script's value once it is true."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while not (value := browser.execute_script(script, *arguments)):
-        if time.monotonic() > deadline:
-            raise TimeoutError(script)
-        time.sleep(0.02)
-    return value
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    return WebDriverWait(browser, _PATIENCE_S, 0.02).until(lambda page: page.execute_script(script, *arguments), script)
 
 
 # Does something in the page and answers with the milliseconds until the next frame with both fronts is painted.
@@ -206,41 +188,49 @@ look();
 """
 
 
-def measure(trials: int, repeats: int, storage: Path) -> dict[str, Any]:
-    """Everything that is kept but the head."""
-    started = time.perf_counter()
-    experiment = write_experiment(storage, trials)
-    progress(f"{trials} trials written in {time.perf_counter() - started:.0f} s")
-    opened: dict[str, list[float]] = {"open": [], "filter": [], "slider frame": [], "new trial": []}
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Size and repeats."""
+    add_repeats(parser, 5)
+    parser.add_argument("--trials", type=int, default=2000, help="trials of the experiment (default 2000)")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Times of the page, and its memory."""
+    trials = check_integer("trials", options.trials, minimum=10)
+    settings = {"trials": trials, "repeats": options.repeats, "interval_s": INTERVAL_S}
+    with tempfile.TemporaryDirectory(prefix="dashboard-") as folder:
+        return {"settings": settings, **visit(trials, options.repeats, Path(folder))}
+
+
+def visit(trials: int, repeats: int, storage: Path) -> dict[str, Any]:
+    """Opens the page of a new experiment and works on it, again and again."""
+    experiment, generator = write_experiment(storage, trials), random.Random(1)
+    taken: dict[str, list[float]] = {"open": [], "filter": [], "slider frame": [], "new trial": []}
     memory: list[float] = []
     with serving(storage) as address, browsing() as browser:
-        version = browser.capabilities["browserVersion"]
-        started = time.perf_counter()
-        browser.get(f"{address}api/experiments/{NAME}")
-        first_read = time.perf_counter() - started
-        recipe, generator = Recipe.preset("cifar10"), random.Random(1)
+        first_read = seconds(lambda: browser.get(f"{address}api/experiments/{NAME}"))
         for repeat in range(repeats):
             browser.get("about:blank")
             browser.get(address)
             mark = f"return performance.getEntriesByName('{_FIRST}')[0]?.startTime"
-            opened["open"].append(wait(browser, mark))
+            taken["open"].append(wait(browser, mark))
             time.sleep(0.5)
             for _ in range(2):
-                opened["filter"].append(browser.execute_async_script(_TIMED % (_DRAWN, _FILTER)))
-            opened["slider frame"] += browser.execute_async_script(_DRAG)
-            name = f"new-{repeat}"
-            write_trial(experiment, name, recipe, generator, FINISHED)
+                taken["filter"].append(browser.execute_async_script(_TIMED % (_DRAWN, _FILTER)))
+            taken["slider frame"] += browser.execute_async_script(_DRAG)
+            write_trial(experiment, f"new-{repeat}", generator, FINISHED)
             written = time.time()
-            shown = browser.execute_async_script(_SHOWN, f"{NAME}/{name}")
-            opened["new trial"].append(shown - 1e3 * written)
+            shown = browser.execute_async_script(_SHOWN, f"{NAME}/new-{repeat}")
+            taken["new trial"].append(shown - 1e3 * written)
             browser.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
             browser.execute_cdp_cmd("Performance.enable", {})
             found = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
             memory.append(next(m["value"] for m in found if m["name"] == "JSHeapUsedSize") / 2**20)
-            progress(f"{repeat + 1}/{repeats}: opened in {opened['open'][-1]:.0f} ms")
+            progress(f"{repeat + 1}/{repeats}: opened in {taken['open'][-1]:.0f} ms")
+        version = browser.capabilities["browserVersion"]
     return {
         "chromium": version,
-        "milliseconds": {name: spread(values) for name, values in opened.items()},
+        "milliseconds": {name: spread(values) for name, values in taken.items()},
         "page_memory_mib": spread(memory),
         "first_read_seconds": round(first_read, 2),
         "aim_open_ms": AIM_MS,
@@ -248,85 +238,12 @@ def measure(trials: int, repeats: int, storage: Path) -> dict[str, Any]:
 
 
 def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    lines = [*heading(result)]
-    rows = [
-        [name, *(f"{found[key]:.0f}" for key in ("median", "min", "p90", "max")), str(found["count"])]
-        for name, found in result["milliseconds"].items()
-    ]
-    lines += table(["milliseconds", "median", "min", "p90", "max", "count"], rows)
+    """A row for everything that is timed."""
+    keys = ("median", "min", "p90", "max", "count")
+    rows = [[name, *(f"{found[key]:.0f}" for key in keys)] for name, found in result["milliseconds"].items()]
     slowest, aim = result["milliseconds"]["open"]["max"], result["aim_open_ms"]
-    lines += [
-        "",
-        f"memory of the page {result['page_memory_mib']['median']:.0f} MiB; Chromium {result['chromium']}; the server read "
-        f"all files for the first time in {result['first_read_seconds']:.1f} s",
-        f"aim: open within {aim} ms; slowest {slowest:.0f} ms: {'met' if slowest < aim else 'missed'}",
-    ]
-    return "\n".join(lines)
-
-
-def take_pictures(storage: Path, folder: Path) -> None:
-    """``dashboard.png`` and ``dashboard-panel.png`` of the first experiment in a storage.
-
-    Raises:
-        InputError: nothing in it has finished.
-    """
-    from tune.results.pick import pick
-    from tune.views.dashboard.snapshot import Snapshot
-
-    names = Snapshot(storage).names()
-    trials = Experiment(storage / names[0]).table() if names else None
-    best = None if trials is None else pick(trials).network
-    if trials is None or best is None:
-        raise InputError(f"storage: expected an experiment with a finished network in {storage}, got none")
-    finished = trials[trials["status"] == FINISHED]
-    size = statistics.median(finished["model_size_bits"])
-    with serving(storage) as address, browsing() as browser:
-        for file, view, scheme in (
-            ("dashboard.png", f"size={size:g}", "light"),
-            ("dashboard-panel.png", f"trial={quote(names[0] + '/' + str(best['trial']), safe='')}", "dark"),
-        ):
-            features = [{"name": "prefers-color-scheme", "value": scheme}]
-            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-            screen = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-            browser.get("about:blank")
-            browser.get(f"{address}#{view}")
-            wait(browser, "return document.documentElement.dataset.ready")
-            time.sleep(2)  # for what comes after the fronts
-            browser.save_screenshot(str(folder / file))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Reads the command line, measures, prints, writes the JSON; returns the exit code."""
-    made = parser("dashboard", __doc__, repeats=5)
-    made.add_argument("--trials", type=int, default=2000, help="trials of the experiment (default 2000)")
-    made.add_argument("--pictures", type=Path, metavar="FOLDER", help="only take the screenshots of the documentation")
-    made.add_argument("--storage", type=Path, help="of the experiment in the screenshots")
-    options = made.parse_args(arguments)
-    if options.pictures is not None:
-        return _pictures(options)
-
-    def run() -> dict[str, Any]:
-        check_integer("trials", options.trials, minimum=10)
-        settings = {"trials": options.trials, "repeats": options.repeats, "interval_s": INTERVAL_S}
-        head = begin("dashboard", settings, ("plotly", "fastapi", "uvicorn"))
-        with tempfile.TemporaryDirectory(prefix="dashboard-") as folder:
-            return head | measure(options.trials, options.repeats, Path(folder))
-
-    return command(options, run, report)
-
-
-def _pictures(options: argparse.Namespace) -> int:
-    try:
-        if options.storage is None:
-            raise InputError("storage: expected the folder of an experiment's results, got none")
-        take_pictures(options.storage, options.pictures)
-    except InputError as error:
-        print(f"dashboard: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return (
+        f"{markdown(['milliseconds', *keys], rows)}\n\nMemory of the page {result['page_memory_mib']['median']:.0f} MiB; Chromium "
+        f"{result['chromium']}; the server read all files for the first time in {result['first_read_seconds']:.1f} s. Aim: open "
+        f"within {aim} ms; slowest {slowest:.0f} ms: {'met' if slowest < aim else 'missed'}.\n\n{made_on(result)}"
+    )

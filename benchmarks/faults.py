@@ -6,7 +6,6 @@ the front must be that of an undisturbed run, bit by bit.
 
     python -m benchmarks faults                      # all, once each
     python -m benchmarks faults worker node --repeats 3
-    python -m benchmarks faults --repeats 3 --missing    # goes on where an earlier command ended
     python -m benchmarks faults --list
 """
 
@@ -14,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from benchmarks import machine
 from benchmarks.fault_scenarios import network_cut, processes_die, storage_fails, trials_misbehave
 from benchmarks.fault_scenarios.hosts import end_at_sigterm
 from benchmarks.fault_scenarios.stage import Scenario, perform
+from benchmarks.record import RESULTS, add_repeats, begin, markdown, progress, show
 from litesnn.checks import InputError, check_choice, check_integer
 from litesnn.files import write_text
+from litesnn.options import exit_code
 
-RESULT = Path(__file__).parent / "results" / "faults.json"
 SCENARIOS: dict[str, Scenario] = {
     **processes_die.SCENARIOS,
     **network_cut.SCENARIOS,
@@ -37,97 +38,83 @@ SCENARIOS: dict[str, Scenario] = {
 
 def measure(name: str, seed: int) -> dict[str, Any]:
     """Everything that is kept of one repetition of a scenario, ready for JSON."""
-    load_before = machine.load_average()
-    run = perform(SCENARIOS[name], seed)
-    return {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe() | {"ray": machine.versions("ray").get("ray")},
-        "what": SCENARIOS[name].what,
-        "runs": [{"load_before": load_before, **run}],
-    }
+    head = begin("faults", ("ray",))
+    run = {"load_before": head["load_before"], **perform(SCENARIOS[name], seed)}
+    made = {"measured_at": head["measured_at"], "machine": {**head["machine"], **head["versions"]}}
+    return {**made, "what": SCENARIOS[name].what, "runs": [run]}
 
 
 def merged(kept: dict[str, Any], name: str, scenario: dict[str, Any]) -> dict[str, Any]:
-    """The kept results with a scenario's new ones, which take the place of those of the same seeds.
-
-    Args:
-        kept: what the file holds, empty at first.
-        name: of the scenario.
-        scenario: as ``measure`` returns it.
-    """
+    """The kept results, empty at first, with a scenario's new ones, which take the place of those of the same seeds."""
     scenarios = dict(kept.get("scenarios", {}))
     runs = {run["seed"]: run for run in [*scenarios.get(name, {}).get("runs", []), *scenario["runs"]]}
     scenarios[name] = {**scenario, "runs": [runs[seed] for seed in sorted(runs)]}
-    ordered = {known: scenarios[known] for known in SCENARIOS if known in scenarios}
-    return {"benchmark": "faults", "scenarios": ordered}
-
-
-def passed(kept: dict[str, Any], name: str) -> set[int]:
-    """Seeds of the repetitions of a scenario that are kept and went well."""
-    runs = kept.get("scenarios", {}).get(name, {}).get("runs", [])
-    return {run["seed"] for run in runs if not run["wrong"]}
+    return {"benchmark": "faults", "scenarios": {known: scenarios[known] for known in SCENARIOS if known in scenarios}}
 
 
 def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    lines = []
-    for name, scenario in result["scenarios"].items():
-        lines += [f"{name}: {scenario['what']}", *(f"  {_line(run)}" for run in scenario["runs"])]
-    return "\n".join(lines)
-
-
-def _line(run: dict[str, Any]) -> str:
-    recovery = "" if run["recovery_s"] is None else f"recovered after {run['recovery_s']:.1f} s, "
-    front = "the same front" if run["same_front"] else "ANOTHER FRONT"
-    said = "".join(f"; {key} {value}" for key, value in run["facts"].items())
-    wrong = "".join(f"; WRONG: {what}" for what in run["wrong"])
+    """A row for every scenario, and what the machine was."""
+    rows, found = [], list(result["scenarios"].values())
+    for scenario in found:
+        runs = scenario["runs"]
+        times = [run["recovery_s"] for run in runs if run["recovery_s"] is not None]
+        states = sorted({", ".join(f"{count} {state}" for state, count in run["states"].items()) for run in runs})
+        rows.append(
+            [
+                scenario["what"],
+                str(len(runs)),
+                str(sum(not run["wrong"] for run in runs)),
+                f"{statistics.median(times):.1f} ({max(times):.1f})" if times else "–",
+                str(max(run["epochs_repeated"] for run in runs)),
+                str(sum(run["losses"] for run in runs)),
+                "; ".join(states),
+            ]
+        )
+    header = "scenario,repetitions,passed,recovery (s),epochs repeated,losses,trials in the end".split(",")
+    machines = sorted({f"{machine.one_line(s['machine'])}, Ray {s['machine']['ray']}" for s in found})
+    days = sorted({scenario["measured_at"][:10] for scenario in found})
+    loads = [run["load_before"] for scenario in found for run in scenario["runs"] if run["load_before"] is not None]
     return (
-        f"{recovery}{run['epochs_repeated']} epochs repeated, {run['losses']} losses, {front}, {run['states']}, "
-        f"{run['seconds']:.0f} s in all{said}{wrong}"
+        f"{markdown(header, rows)}\n\n{' and '.join(days)}, {' and '.join(machines)}; load {min(loads)} to {max(loads)} before "
+        "a repetition: on a machine of its own a run recovers sooner."
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Reads the command line, measures, prints, writes the JSON; returns the exit code, 1 if anything went wrong."""
+def main(arguments: Sequence[str]) -> int:
+    """The command; its exit code is 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="faults", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=1, help="of each scenario (default 1)")
+    add_repeats(parser, 1)
     parser.add_argument("--seed", type=int, default=0, help="of the first repetition; decides when a fault comes")
-    parser.add_argument("--missing", action="store_true", help="leave out what the file has and what went well there")
     parser.add_argument("--list", action="store_true", help="say what the scenarios are")
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "faults.json", metavar="FILE.json", help="the record")
     options = parser.parse_args(arguments)
     end_at_sigterm()
     if options.list:
         print("\n".join(f"{name:11}{scenario.what}" for name, scenario in SCENARIOS.items()))
         return 0
-    try:
-        check_integer("repeats", options.repeats, minimum=1)
-        check_integer("seed", options.seed, minimum=0)
-        for name in options.scenarios:
-            check_choice("scenario", name, SCENARIOS)
-        if not sys.platform.startswith("linux"):
-            raise InputError(f"faults: expected Linux, got {sys.platform}")
-        result: dict[str, Any] = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
-        wrong = False
-        for name in options.scenarios or SCENARIOS:
-            missing = SCENARIOS[name].needs()
-            if missing:
-                print(f"{name}: left out, it needs {missing}", file=sys.stderr)
-                continue
-            seeds = set(range(options.seed, options.seed + options.repeats))
-            for seed in sorted(seeds - passed(result, name) if options.missing else seeds):
-                scenario = measure(name, seed)
-                wrong |= bool(scenario["runs"][0]["wrong"])
-                print(f"{name}, seed {seed}: {_line(scenario['runs'][0])}", file=sys.stderr, flush=True)
-                result = merged(result, name, scenario)
-                write_text(options.out, json.dumps(result, indent=2) + "\n")
-    except InputError as error:
-        print(f"faults: {error}", file=sys.stderr)
-        return 2
-    print(report(result))
-    return int(wrong)
+    wrong: list[str] = []
+    return exit_code(lambda: _perform_all(options, wrong), "faults") or int(bool(wrong))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _perform_all(options: argparse.Namespace, wrong: list[str]) -> None:
+    """Adds to ``wrong`` what went wrong."""
+    check_integer("repeats", options.repeats, minimum=1)
+    check_integer("seed", options.seed, minimum=0)
+    for name in options.scenarios:
+        check_choice("scenario", name, SCENARIOS)
+    if not sys.platform.startswith("linux"):
+        raise InputError(f"expected Linux, got {sys.platform}")
+    result: dict[str, Any] = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    for name in options.scenarios or SCENARIOS:
+        if missing := SCENARIOS[name].needs():
+            progress(f"{name}: left out, it needs {missing}")
+            continue
+        for seed in range(options.seed, options.seed + options.repeats):
+            scenario = measure(name, seed)
+            (run,) = scenario["runs"]
+            wrong += run["wrong"]
+            progress(f"{name}, seed {seed}: {run}")
+            result = merged(result, name, scenario)
+            write_text(options.out, json.dumps(result, indent=2) + "\n")
+    show(report(result))

@@ -1,18 +1,18 @@
-"""Times classifying one sample with a small derived network: frozen, as trained, in SpikingJelly 2's and snnTorch's layers.
+"""Times classifying one sample with a small derived network: frozen, as trained, and in SpikingJelly 2's layers.
 
 Two networks with genotypes drawn by seed, of the presets ``digits`` and ``cifar10-small``, p = 80: ``litesnn.inference.freeze``,
-``Network`` in evaluation, the same weights in SpikingJelly's layers, as written and after its own fusion of convolution and batch
-norm (see ``benchmarks.jelly``), and in snnTorch's (``benchmarks.torch_snn``). The networks have been trained for some steps on
-random patterns, one per class, so that they tell classes apart. A call goes from a normalised input to the mean logits; ways take
-turns in blocks of calls. All should name the same classes for ``SAMPLES`` other patterns; single precision may let a neuron
-within rounding of its threshold fire in one and not in another, so the share of samples on which they agree is kept.
+``Network`` in evaluation, and the same weights in SpikingJelly's layers (``benchmarks.jelly``), as written and after
+its own fusion of convolution and batch norm. The networks have been trained for some steps on random patterns, one per class, so
+that they tell classes apart. A call goes from a normalised input to the mean logits; ways take turns in blocks of calls. All
+should name the same classes for ``SAMPLES`` other patterns; single precision may let a neuron within rounding of its threshold
+fire in one and not in another, so the share of samples on which they agree is kept.
 
     python -m benchmarks inference
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
-from benchmarks.record import begin, command, heading, parser, progress, seconds, spread, table
+from benchmarks.record import add_repeats, made_on, markdown, progress, seconds, spread
 from benchmarks.retrain_step import drawn_genotype
-from litesnn.checks import check_integer
+from litesnn.checks import check_integer, check_integers
 from litesnn.config import Recipe
 from litesnn.inference import freeze
 from litesnn.network import Network
 
+PACKAGES = ("spikingjelly",)
 PRESETS = ("digits", "cifar10-small")
 P = 80.0
-CALLS = 50
 WARM_UP = 20
 SAMPLES = 128
 TRAINING_STEPS = 60
@@ -77,40 +77,18 @@ def ways(recipe: Recipe) -> dict[str, Classify]:
         "as trained": lambda x: network(x, timesteps).logits.mean(0),
     }
     if find_spec("spikingjelly"):
-        from benchmarks import jelly
+        from benchmarks.jelly import JellyNetwork, logits
 
-        written = jelly.JellyNetwork(network, recipe, genotype).eval()
-        for name, module in (("SpikingJelly", written), ("SpikingJelly, fused", jelly.fused(written))):
-            found[name] = _jelly(module)
-    if find_spec("snntorch"):
-        from benchmarks.torch_snn import SnnTorchNetwork
-
-        leaky = SnnTorchNetwork(network, recipe, genotype).eval()
-        found["snnTorch"] = lambda x: leaky(x).mean(0)
+        written = JellyNetwork(network, recipe, genotype).eval()
+        fused = written.fused()
+        found["SpikingJelly"] = lambda x: logits(written, x).mean(0)
+        found["SpikingJelly, fused"] = lambda x: logits(fused, x).mean(0)
     return found
-
-
-def _jelly(module: torch.nn.Module) -> Classify:
-    from benchmarks import jelly
-
-    def classify(x: Tensor) -> Tensor:
-        jelly.reset(module)
-        logits: Tensor = module(x)
-        return logits.mean(0)
-
-    return classify
 
 
 @torch.no_grad()
 def compare(found: dict[str, Classify], x: Tensor, repeats: int, calls: int) -> dict[str, Any]:
-    """Latency of one batch per way, ready for JSON.
-
-    Args:
-        found: of ``ways``.
-        x: ``[B, C, H, W]``.
-        repeats: blocks of each way.
-        calls: of a block.
-    """
+    """Latency of one batch ``[B, C, H, W]`` per way, over so many blocks of so many calls."""
     for classify in found.values():
         for _ in range(min(WARM_UP, calls)):
             classify(x)
@@ -120,8 +98,7 @@ def compare(found: dict[str, Classify], x: Tensor, repeats: int, calls: int) -> 
             classify(x)  # what the way before it has left in the caches is not its doing
             taken[way] += [seconds(lambda: classify(x)) for _ in range(calls)]  # noqa: B023
     latency = {way: spread(values) for way, values in taken.items()}
-    ours = latency[OURS]["median"]
-    slower = {way: row["median"] / ours for way, row in latency.items()}
+    slower = {way: row["median"] / latency[OURS]["median"] for way, row in latency.items()}
     return {"batch": len(x), "seconds": latency, "slower_than_frozen": slower}
 
 
@@ -138,19 +115,28 @@ def agreement(recipe: Recipe, found: dict[str, Classify]) -> dict[str, Any]:
     }
 
 
-def measure(batches: tuple[int, ...], repeats: int, calls: int) -> dict[str, Any]:
-    """Everything that is kept of a run, ready for JSON."""
-    settings = {"p": P, "repeats": repeats, "calls": calls, "samples_compared": SAMPLES}
-    result = begin("inference", settings, ("spikingjelly", "snntorch"))
-    result["networks"] = {}
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Batches, blocks and calls."""
+    add_repeats(parser, 10)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64], help="batch sizes (default 1 64)")
+    parser.add_argument("--calls", type=int, default=50, help="calls of a block at batch 1 (default 50)")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Every network in every way and batch size."""
+    calls = check_integer("calls", options.calls, minimum=1)
+    batches = check_integers("batches", options.batches, minimum=1)
+    settings = {"p": P, "repeats": options.repeats, "calls": calls, "samples_compared": SAMPLES}
+    networks = {}
     for preset in PRESETS:
         recipe = Recipe.preset(preset)
         genotype, found = drawn_genotype(recipe, P), ways(recipe)
         rows = []
         for batch in batches:
-            rows.append(compare(found, patterns(recipe, batch, SEED)[0], repeats, max(3, calls // batch)))
+            inputs = patterns(recipe, batch, SEED)[0]
+            rows.append(compare(found, inputs, options.repeats, max(3, calls // batch)))
             progress(f"{preset}, batch {batch}: {1e3 * rows[-1]['seconds'][OURS]['median']:.2f} ms")
-        result["networks"][preset] = {
+        networks[preset] = {
             "channels": recipe.retrain_channels,
             "timesteps": genotype.timesteps,
             "bits": list(genotype.bits),
@@ -158,45 +144,22 @@ def measure(batches: tuple[int, ...], repeats: int, calls: int) -> dict[str, Any
             "batches": rows,
             **agreement(recipe, found),
         }
-    return result
+    return {"settings": settings, "networks": networks}
 
 
 def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    lines = heading(result)
-    for preset, network in result["networks"].items():
-        lines.append(f"{preset}: C {network['channels']}, T {network['timesteps']}, {network['nodes']}")
-        for found in network["batches"]:
-            header = [f"batch {found['batch']}", "median", "p90", "min", "slower", "same class", "logits differ"]
-            rows = [
-                [
-                    way,
-                    *(f"{1e3 * row[key]:.3f} ms" for key in ("median", "p90", "min")),
-                    f"{found['slower_than_frozen'][way]:.2f} x",
-                    f"{100 * network['same_class'][way]:.1f} %",
-                    f"{network['logit_difference'][way]:.1e}",
-                ]
-                for way, row in found["seconds"].items()
-            ]
-            lines += [*table(header, rows), ""]
-    return "\n".join(lines[:-1])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = parser("inference", __doc__, repeats=10)
-    made.add_argument("--batches", type=int, nargs="+", default=[1, 64], help="batch sizes (default 1 64)")
-    made.add_argument("--calls", type=int, default=CALLS, help=f"calls of a block at batch 1 (default {CALLS})")
-    options = made.parse_args(arguments)
-
-    def run() -> dict[str, Any]:
-        check_integer("calls", options.calls, minimum=1)
-        for batch in options.batches:
-            check_integer("batches", batch, minimum=1)
-        return measure(tuple(options.batches), options.repeats, options.calls)
-
-    return command(options, run, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    """A row for each way, network and batch size."""
+    rows = [
+        [
+            f"{preset}, batch {found['batch']}" if not index else "",
+            way,
+            *(f"{1e3 * row[key]:.3f} ms" for key in ("median", "p90", "min")),
+            f"{found['slower_than_frozen'][way]:.2f} ×",
+            f"{100 * network['same_class'][way]:.1f} %",
+        ]
+        for preset, network in result["networks"].items()
+        for found in network["batches"]
+        for index, (way, row) in enumerate(found["seconds"].items())
+    ]
+    header = ["network", "", "median", "p90", "min", "over frozen", "same class"]
+    return f"{markdown(header, rows)}\n\n{made_on(result)}"

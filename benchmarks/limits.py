@@ -1,12 +1,10 @@
-"""Measures what the machine can do: convolutions and matrix products per dtype, and memory bandwidth.
+"""What the machine can do: convolutions per dtype, and memory bandwidth; benchmarks are held against it in the same run.
 
-Convolutions are those of the paper's supernet on CIFAR, as PyTorch's own library runs them, channels last: forwards, to the
-input and to the weight. A rate is that of the fastest of some calls, so a limit and no average. Bandwidth is measured on
-arrays far larger than the last-level cache, in several ways of which the best counts: PyTorch's own operations, and loops
-in C that write past the caches (where there is a compiler). A byte is counted once when it is read and once when it
-is written; what a cache fetches only to overwrite it is not counted.
-
-    python -m benchmarks limits
+Convolutions are those of a step, as PyTorch's own library runs them, channels last: forwards, to the input and to the
+weight. A rate is that of the fastest of some calls, so a limit and no average. Bandwidth is measured on arrays far larger
+than the last-level cache, in several ways of which the best counts: PyTorch's own operations, and loops in C that write past
+the caches (where there is a compiler). A byte is counted once when it is read and once when it is written; what a cache
+fetches only to overwrite it is not counted.
 """
 
 from __future__ import annotations
@@ -15,9 +13,7 @@ import argparse
 import ctypes
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,25 +21,18 @@ from typing import Any
 import torch
 
 from benchmarks import machine
-from benchmarks.record import begin, command, heading, least_seconds, parser, table
-from benchmarks.work import KINDS, Conv, Work, convolutions, search_work
-from litesnn.checks import check_integer, check_integers
+from benchmarks.record import add_repeats, least_seconds
+from benchmarks.work import Conv, Work
+from litesnn.checks import check_integer
 from litesnn.config import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-MATRICES = (512, 1024, 2048)
 SMALLEST_ARRAY = 2**28
 _LAST = torch.channels_last
 
 
 def conv_call(conv: Conv, kind: str, dtype: torch.dtype) -> Callable[[], object]:
-    """One convolution on spikes, ready to be timed.
-
-    Args:
-        conv: its shape.
-        kind: one of ``KINDS``.
-        dtype: of all tensors.
-    """
+    """One convolution on spikes in one of ``KINDS``, ready to be timed."""
     generator = torch.Generator().manual_seed(0)
     shape = conv.images, conv.inputs, conv.in_height, conv.in_width
     x = torch.randint(2, shape, generator=generator).to(dtype).contiguous(memory_format=_LAST)
@@ -81,14 +70,6 @@ def conv_rates(work: Work, taken: dict[tuple[Conv, str], float]) -> dict[str, An
     return {"own_shapes": work.flops / total / 1e9, "peak": rates[best], "peak_shape": f"{conv}, {kind}"}
 
 
-def matrix_rate(size: int, dtype: str, repeats: int) -> float:
-    """GFLOP/s of a product of two square matrices."""
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(size, size, generator=generator).to(DTYPES[dtype]) for _ in range(2))
-    out = torch.empty_like(a)
-    return 2 * size**3 / least_seconds(lambda: torch.mm(a, b, out=out), repeats) / 1e9
-
-
 def bandwidth(repeats: int, array: int | None = None) -> dict[str, Any]:
     """Memory bandwidth in GB/s: of every way, and the best of each kind.
 
@@ -105,14 +86,13 @@ def bandwidth(repeats: int, array: int | None = None) -> dict[str, Any]:
         "triad": {"torch add": (3 * size, lambda: torch.add(x, y, alpha=0.5, out=z))},
     }
     with tempfile.TemporaryDirectory(prefix="limits-") as scratch:
-        if (library := stream_library(Path(scratch))) is not None:
-            n, threads = ctypes.c_long(count), ctypes.c_long(torch.get_num_threads())
+        library = stream_library(Path(scratch))
+        if library is not None and all(t.data_ptr() % 64 == 0 for t in (x, y, z)):
+            n, threads, half = ctypes.c_long(count), ctypes.c_long(torch.get_num_threads()), ctypes.c_float(0.5)
             px, py, pz = (ctypes.c_void_p(t.data_ptr()) for t in (x, y, z))
-            half = ctypes.c_float(0.5)
-            if all(t.data_ptr() % 64 == 0 for t in (x, y, z)):
-                ways["read"]["C"] = size, lambda: library.stream_read(px, n, threads)
-                ways["copy"]["C, streaming"] = 2 * size, lambda: library.stream_copy(py, px, n, threads)
-                ways["triad"]["C, streaming"] = 3 * size, lambda: library.stream_triad(pz, px, py, half, n, threads)
+            ways["read"]["C"] = size, lambda: library.stream_read(px, n, threads)
+            ways["copy"]["C, streaming"] = 2 * size, lambda: library.stream_copy(py, px, n, threads)
+            ways["triad"]["C, streaming"] = 3 * size, lambda: library.stream_triad(pz, px, py, half, n, threads)
         found = {
             kind: {way: moved / least_seconds(work, repeats) / 1e9 for way, (moved, work) in of_kind.items()}
             for kind, of_kind in ways.items()
@@ -121,22 +101,20 @@ def bandwidth(repeats: int, array: int | None = None) -> dict[str, Any]:
     return {"array_mib": size / 2**20, "ways": found, **best, "best": max(best.values())}
 
 
-def add_array(made: argparse.ArgumentParser) -> None:
+def better(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """The best of several ``bandwidth``."""
+    return {kind: max(run[kind] for run in runs) for kind in ("read", "copy", "triad", "best")}
+
+
+def add_array(parser: argparse.ArgumentParser) -> None:
     """Adds the option that ``array_bytes`` reads."""
     text = "MiB of the arrays that bandwidth is measured on (default four times the last-level cache, 256 at least)"
-    made.add_argument("--array", type=int, help=text)
+    parser.add_argument("--array", type=int, help=text)
 
 
 def array_bytes(options: argparse.Namespace) -> int | None:
-    """What ``bandwidth`` is given.
-
-    Raises:
-        InputError: less than 1.
-    """
-    if options.array is None:
-        return None
-    check_integer("array", options.array, minimum=1)
-    return int(options.array) << 20
+    """What ``bandwidth`` is given; refuses less than 1."""
+    return None if options.array is None else check_integer("array", options.array, minimum=1) << 20
 
 
 def stream_library(folder: Path) -> ctypes.CDLL | None:
@@ -144,11 +122,10 @@ def stream_library(folder: Path) -> ctypes.CDLL | None:
     compiler = shutil.which("cc")
     if compiler is None:
         return None
-    target = folder / "stream.so"
-    source, middle = str(Path(__file__).parent / "stream.c"), str(folder / "stream.o")
+    target, middle = folder / "stream.so", folder / "stream.o"
     # Linked without -ffast-math, which would change how the whole process treats denormal numbers.
     steps = (
-        f"-O3 -march=native -ffast-math -fopenmp -fPIC -c {source} -o {middle}",
+        f"-O3 -march=native -ffast-math -fopenmp -fPIC -c {Path(__file__).parent / 'stream.c'} -o {middle}",
         f"-fopenmp -shared {middle} -o {target}",
     )
     if any(subprocess.run([compiler, *step.split()], capture_output=True).returncode for step in steps):
@@ -161,76 +138,16 @@ def stream_library(folder: Path) -> ctypes.CDLL | None:
     return library
 
 
-def measure(recipe: Recipe, repeats: int, matrices: tuple[int, ...], array: int | None) -> dict[str, Any]:
-    """All limits, ready for JSON.
-
-    Args:
-        recipe: whose supernet's convolutions are measured, with ``search_batch`` samples.
-        repeats: measured calls of each kind.
-        matrices: sides of the matrices.
-        array: as for ``bandwidth``.
-    """
-    settings = {"batch": recipe.search_batch, "channels": recipe.search_channels, "timesteps": recipe.timesteps}
-    result = begin("limits", {**settings, "repeats": repeats})
-    result["bandwidth_gb_s"] = bandwidth(repeats, array)
-    work = search_work(recipe, p=50)
-    roles = dict(convolutions(recipe, recipe.search_channels, None, recipe.search_batch, recipe.timesteps))
-    for name in DTYPES:
-        taken = conv_seconds(work, name, repeats)
-        rows: dict[str, dict[str, float]] = defaultdict(dict)
-        for (conv, kind), seconds in taken.items():
-            if roles[conv] != "classifier":
-                rows[str(conv)][kind] = conv.flops / seconds / 1e9
-        result[name] = {
-            "convolution_gflop_s": {**conv_rates(work, taken), "shapes": rows},
-            "matrix_gflop_s": {str(size): matrix_rate(size, name, repeats) for size in matrices},
-        }
-    return result
+def add_supernet(parser: argparse.ArgumentParser, channels: int = 48, timesteps: int = 6) -> None:
+    """Repeats, sizes of the network whose step is measured, and of the arrays."""
+    add_repeats(parser, 5)
+    parser.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
+    parser.add_argument("--channels", type=int, default=channels, help=f"C (default {channels})")
+    parser.add_argument("--timesteps", type=int, default=timesteps, help=f"T (default {timesteps})")
+    add_array(parser)
 
 
-def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    lines = heading(result)
-    moved = result["bandwidth_gb_s"]
-    rows = [
-        [f"{kind}: {way}", f"{rate:.1f} GB/s"] for kind, ways in moved["ways"].items() for way, rate in ways.items()
-    ]
-    lines += table([f"memory, arrays of {moved['array_mib']:.0f} MiB", ""], rows)
-    for name in DTYPES:
-        convs = result[name]["convolution_gflop_s"]
-        rows = [
-            [shape, *(f"{rates[kind]:.0f}" if kind in rates else "-" for kind in KINDS)]
-            for shape, rates in convs["shapes"].items()
-        ]
-        lines += ["", *table([f"convolutions, {name}, GFLOP/s", *KINDS], rows)]
-        lines.append(f"the step's own mix {convs['own_shapes']:.0f}, peak {convs['peak']:.0f} ({convs['peak_shape']})")
-        sizes = result[name]["matrix_gflop_s"].items()
-        lines.append(
-            f"matrix products, {name}: " + ", ".join(f"{size}: {rate:.0f}" for size, rate in sizes) + " GFLOP/s"
-        )
-    return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = parser("limits", __doc__, repeats=5)
-    made.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
-    made.add_argument("--channels", type=int, default=48, help="C of the supernet (default 48)")
-    made.add_argument("--timesteps", type=int, default=6, help="T (default 6)")
-    add_array(made)
-    made.add_argument("--matrices", type=int, nargs="+", default=list(MATRICES), help="sides of the matrices")
-    options = made.parse_args(arguments)
-
-    def run() -> dict[str, Any]:
-        array = array_bytes(options)
-        check_integers("matrices", options.matrices, minimum=1)
-        recipe = Recipe.preset(
-            "cifar10", search_batch=options.batch, search_channels=options.channels, timesteps=options.timesteps
-        )
-        return measure(recipe, options.repeats, tuple(options.matrices), array)
-
-    return command(options, run, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def supernet(options: argparse.Namespace) -> Recipe:
+    """The paper's search with the sizes of ``add_supernet``."""
+    sizes = {"search_batch": options.batch, "search_channels": options.channels, "timesteps": options.timesteps}
+    return Recipe.preset("cifar10", **sizes)

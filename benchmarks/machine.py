@@ -1,4 +1,4 @@
-"""On what a measurement was made: one dictionary for the record, one line for the reader."""
+"""On what a measurement was made: one dictionary for the record, one line for the reader; and the memory of this process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ import torch
 
 def describe() -> dict[str, Any]:
     """CPU model, cores, threads in use, RAM in GiB and versions; None where the system does not tell."""
+    info = _fields(Path("/proc/cpuinfo"))
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "cpu": _cpu_model(),
+        # ``platform`` often knows the architecture only.
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "ram_gib": _ram_gib(),
+        "ram_gib": round(ram, 1),
         "cache_mib": round(last_cache_bytes() / 2**20, 1) or None,
-        "bf16": has_bf16(),
+        # Whether it multiplies bf16 itself, so that the type can be faster than fp32.
+        "bf16": bool(
+            {"avx512_bf16", "amx_bf16", "bf16"} & set((info.get("flags") or info.get("Features", "")).split())
+        ),
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -47,16 +53,9 @@ def versions(*packages: str) -> dict[str, str]:
     """Installed versions of packages, by name; those that are not installed are left out."""
     found = {}
     for package in packages:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
-
-
-def has_bf16() -> bool:
-    """Whether the CPU says that it multiplies bf16 itself, so that the type can be faster than fp32."""
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & _cpu_flags())
 
 
 def last_cache_bytes() -> int:
@@ -70,9 +69,9 @@ def last_cache_bytes() -> int:
 
 def peak_memory_mib() -> float:
     """Largest resident memory that this process has had since it started or ``begin_peak``, in MiB."""
-    found = _status_mib("VmHWM")
-    if found is not None:
-        return found
+    found = _fields(Path("/proc/self/status"))  # unlike ``getrusage`` it knows nothing of the parent
+    if "VmHWM" in found:
+        return int(found["VmHWM"].split()[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
@@ -85,43 +84,15 @@ def begin_peak() -> float:
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
-        try:
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        except OSError:
-            return peak_memory_mib()
-    resident = _status_mib("VmRSS")
-    return peak_memory_mib() if resident is None else resident
+            return int(_fields(Path("/proc/self/status"))["VmRSS"].split()[0]) / 2**10
+    return peak_memory_mib()
 
 
-def _status_mib(field: str) -> float | None:
-    """A line of the kernel's account of this process; unlike ``getrusage``'s it knows nothing of the parent."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) / 2**10
-    return None
-
-
-def _cpu_flags() -> set[str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
-    return {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
-
-
-def _cpu_model() -> str:
-    """The model name, from the kernel where it has one: ``platform`` often knows the architecture only."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def _ram_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError):
-        return None
+def _fields(path: Path) -> dict[str, str]:
+    """``name: value`` lines of a file of the kernel; nothing where it is missing. The last of a name counts."""
+    if not path.exists():
+        return {}
+    lines = (line.partition(":") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}

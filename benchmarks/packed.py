@@ -1,8 +1,6 @@
-"""Bytes of packed files by part, against the bound: digits networks that are trained here, and CIFAR-sized ones.
+"""Bytes of packed files by part, against the bound, of digits networks that are trained here; nothing is timed.
 
-The bound is what Eq. 18 counts, kept weights at their bits, and log2 of the number of ways to choose them in each layer. The
-CIFAR-sized networks have random masks and the codes of Gaussian weights: their sizes are those of trained ones, but for what
-training would learn to leave out. Nothing here is timed.
+The bound is what Eq. 18 counts, kept weights at their bits, and log2 of the number of ways to choose them in each layer.
 
     python -m benchmarks packed --work FOLDER     # trained networks are kept there and found again
 """
@@ -10,32 +8,25 @@ training would learn to leave out. Nothing here is timed.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from benchmarks.record import RESULTS, progress, table
+from benchmarks.record import markdown, progress
 from litesnn.config import Recipe
 from litesnn.export.convert import pack_exactly
 from litesnn.export.packed import Packed
-from litesnn.export.plan import make_plan
 from litesnn.export.shorten import shorten
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.writer import file_of
-from litesnn.files import write_text
 from litesnn.genotype import Genotype
-from litesnn.kept import kept_count
 from litesnn.model import Model
 from litesnn.retraining import retrain
-from litesnn.steps import STEP_PER_STD
 
 NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
-DIGITS: dict[str, tuple[tuple[int, ...], float, int]] = {
+DIGITS = {  # bits of the three cells, p and T
     "digits p=0 2/4/1 bits": ((2, 4, 1), 0, 3),
     "digits p=0 4 bits": ((4, 4, 4), 0, 3),
     "digits p=0 1 bit T=1": ((1, 1, 1), 0, 1),
@@ -46,17 +37,6 @@ DIGITS: dict[str, tuple[tuple[int, ...], float, int]] = {
     "digits p=95 4 bits": ((4, 4, 4), 95, 3),
     "digits p=95 1 bit": ((1, 1, 1), 95, 3),
 }
-CIFAR = {f"cifar10 C=32 p={p} {bits} bit": (bits, p) for p in (0, 80, 95) for bits in (1, 4)}
-BEFORE = {
-    "digits p=0 2/4/1 bits": 16044,
-    "digits p=0 4 bits": 27708,
-    "digits p=80 2/4/1 bits": 10031,
-    "digits p=80 1 bit": 8667,
-    "digits p=95 2/4/1 bits": 5235,
-    "digits p=95 4 bits": 5822,
-    "digits p=95 1 bit": 4896,
-}
-"""Bytes that version 0.1 wrote for networks of these genotypes, trained then."""
 
 
 def trained(name: str, work: Path) -> Packed:
@@ -70,34 +50,7 @@ def trained(name: str, work: Path) -> Packed:
     return pack_exactly(Model.load(path, torch.device("cpu")))
 
 
-def random_network(name: str) -> Packed:
-    """A network of CIFAR's shapes with random masks, codes of Gaussian weights and batch norm that lets neurons fire."""
-    bits, p = CIFAR[name]
-    recipe = Recipe.preset("cifar10-small", retrain_channels=32, search_channels=32, widths=(2, 2, 4, 4, 4))
-    genotype = {"nodes": NODES, "bits": [bits] * recipe.cells, "timesteps": recipe.timesteps, "p": p}
-    plan, draw = make_plan(recipe, genotype), np.random.default_rng(0)
-    codes = []
-    for layer in plan.layers:
-        half = 1 << layer.bits >> 1
-        flat = np.clip(np.floor(draw.normal(size=layer.weights) / STEP_PER_STD[layer.bits]), -half, half - 1) * 2 + 1
-        flat[draw.permutation(layer.weights)[kept_count(layer.weights, p) :]] = 0
-        codes.append(flat.astype(np.int8).reshape(layer.shape))
-    ones = np.ones((3, 1, 1), np.float32)
-    return Packed(
-        recipe=recipe,
-        genotype=genotype,
-        classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
-        codes=tuple(codes),
-        steps=draw.uniform(0.02, 0.05, len(plan.layers)).astype(np.float32),
-        scale=tuple(draw.uniform(0.5, 2, layer.outputs).astype(np.float32) for layer in plan.layers[:-1]),
-        bias=tuple(draw.normal(0.3, 0.2, row.channels).astype(np.float32).astype(np.float64) for row in plan.rows),
-        mean=ones * np.float32(0.5),
-        std=ones * np.float32(0.25),
-        rates=np.full((len(plan.rows), plan.timesteps), 0.1, np.float32),
-    )
-
-
-def measure(exact: Packed) -> dict[str, Any]:
+def sizes_of(exact: Packed) -> dict[str, Any]:
     """Bytes of the file, of its parts, of Eq. 18 and of the bound; of scales and biases also with all their digits."""
     whole = measure_sizes(exact).parts
     packed = shorten(exact)
@@ -114,15 +67,14 @@ def measure(exact: Packed) -> dict[str, Any]:
     }
 
 
-def report(rows: dict[str, dict[str, Any]]) -> str:
-    """The table of docs/export.md."""
+def report(result: dict[str, Any]) -> str:
+    """A row for each network; nothing of it depends on the machine."""
     body = []
-    for name, row in rows.items():
+    for name, row in result["bytes"].items():
         parts = row["parts"]
         norms = parts["scales and steps"] + parts["biases"]
         rest = row["file"] - parts["positions"] - parts["codes"] - norms
-        before = f"{row['before']:,}" if row["before"] else "–"
-        numbers = (
+        sizes = [
             row["eq18"],
             row["bound"],
             row["file"],
@@ -131,31 +83,21 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
             norms,
             row["all_digits"],
             rest,
-        )
+        ]
         there = "{} of {}".format(*row["channels"])
-        body.append(
-            [name, before, *(f"{number:,.0f}" for number in numbers), f"{row['weights_over_bound']:.3f}", there]
-        )
-    head = "network,before,Eq. 18,bound,file,codes,positions,scales and biases,with all digits,rest,weights : bound,channels".split(
-        ","
-    )
-    return "\n".join(table(head, body))
+        body.append([name, *(f"{size:,.0f}" for size in sizes), f"{row['weights_over_bound']:.3f}", there])
+    head = "network,Eq. 18,bound,file,codes,positions,scales and biases,with all digits,rest,weights : bound,channels"
+    return markdown(head.split(","), body)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = argparse.ArgumentParser(prog="packed", description=(__doc__ or "").partition("\n")[0])
-    made.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "litesnn-packed")
-    made.add_argument("--out", type=Path, default=RESULTS / "packed.json")
-    options = made.parse_args(arguments)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Where trained networks lie."""
+    work = Path(tempfile.gettempdir()) / "litesnn-packed"
+    parser.add_argument("--work", type=Path, default=work, metavar="FOLDER", help="where trained networks are kept")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Sizes of all networks."""
     options.work.mkdir(parents=True, exist_ok=True)
-    rows = {name: measure(trained(name, options.work)) for name in DIGITS}
-    rows |= {name: measure(random_network(name)) for name in CIFAR}
-    rows = {name: {"before": BEFORE.get(name), **row} for name, row in rows.items()}
-    write_text(options.out, json.dumps({"benchmark": "packed", "bytes": rows}, indent=2) + "\n")
-    print(report(rows))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    rows = {name: sizes_of(trained(name, options.work)) for name in DIGITS}
+    return {"bytes": rows}

@@ -1,41 +1,37 @@
 """Recorded learning curves: experiments that ran without early stopping, as files that replays read.
 
-python -m benchmarks.recordings EXPERIMENT_FOLDER > curves.csv
+The command prints such a file.
+
+    python -m benchmarks recordings EXPERIMENT_FOLDER > curves.csv
 """
 
 from __future__ import annotations
 
-import csv
-import json
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.stopping_rules import Record
 from tune.storage.objectives import EQ18, SIZE, Reference
+from tune.storage.store import FINISHED, Experiment
 
 Curves = Mapping[str, Sequence[Record]]
-
-COLUMNS = ("trial", "phase", "epoch", "val_accuracy", SIZE, "bit_synops", "seconds")
+COLUMNS = ["trial", "phase", "epoch", "val_accuracy", SIZE, "bit_synops", "seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One run of one search space.
-
-    Args:
-        name: of the recording.
-        curves: every trial's epochs in their order, each trial with a search of its own.
-        chance: accuracy of guessing, in percent.
-        val_samples: that accuracies were measured on.
-    """
+    """One run of one search space."""
 
     name: str
-    curves: Curves
-    chance: float
-    val_samples: int
+    curves: Curves  # every trial's epochs in their order, each trial with a search of its own
+    chance: float  # accuracy of guessing, in percent
+    val_samples: int  # that accuracies were measured on
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -59,56 +55,34 @@ def searched_as(trial: str) -> str:
 
 
 def read(path: Path, name: str, *, chance: float, val_samples: int, ending: str = "") -> Recording:
-    """A recording from a CSV file; a trial without a search has that of another width.
-
-    Args:
-        path: the file.
-        name: of the recording.
-        chance: accuracy of guessing, in percent.
-        val_samples: that accuracies were measured on.
-        ending: of the names of the trials that are read, such as "-seed_1".
-    """
-    phases: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["trial"].endswith(ending):
-                record: dict[str, Any] = {"trial": row["trial"], "phase": row["phase"], "epoch": int(row["epoch"])}
-                figures = {**row, SIZE: row.get(SIZE) or row[EQ18]}  # an older recording means Eq. 18 by size
-                record |= {column: float(figures[column]) for column in COLUMNS[3:]}
-                phases.setdefault(row["trial"], {"search": [], "retrain": []})[row["phase"]].append(record)
-    searches = {searched_as(trial): found["search"] for trial, found in phases.items() if found["search"]}
-    curves = {}
-    for trial, found in phases.items():
-        records = [*searches[searched_as(trial)], *found["retrain"]]
-        curves[trial] = [
-            {**record, "trial": trial, "total": total, EQ18: record[SIZE]} for total, record in enumerate(records, 1)
-        ]
+    """A recording from a CSV file, of the trials whose names end so; a trial without a search has that of another width."""
+    table = pd.read_csv(path)
+    if SIZE not in table:  # an older recording means Eq. 18 by size
+        table[SIZE] = table[EQ18]
+    table = table[table["trial"].str.endswith(ending)][COLUMNS].astype({SIZE: float, "bit_synops": float})
+    phases: dict[Any, list[Any]] = {k: r.to_dict("records") for k, r in table.groupby(["trial", "phase"], sort=False)}
+    searches = {searched_as(trial): found for (trial, phase), found in phases.items() if phase == "search"}
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for trial in table["trial"].unique():
+        records = [*searches[searched_as(trial)], *phases[trial, "retrain"]]
+        curves[trial] = [{**r, "trial": trial, "total": total, EQ18: r[SIZE]} for total, r in enumerate(records, 1)]
     return Recording(name=name, curves=curves, chance=chance, val_samples=val_samples)
 
 
-def collect(experiment: Path) -> list[dict[str, Any]]:
+def collect(experiment: Path) -> pd.DataFrame:
     """Rows of the epochs of all finished trials of an experiment."""
-    rows = []
-    for folder in sorted((experiment / "trials").iterdir()):
-        if (folder / "result.json").exists() and json.loads((folder / "result.json").read_text())[
-            "status"
-        ] == "finished":
-            for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-                record = {**json.loads(line), "trial": folder.name}
-                rows.append({column: record[column] for column in COLUMNS})
-    return rows
+    store = Experiment(experiment)
+    finished = sorted(trial for trial, state in store.outcomes().items() if state == FINISHED)
+    histories = store.histories()
+    rows = [{**record, "trial": trial} for trial in finished for record in histories[trial]]
+    digits = {"val_accuracy": 4, "bit_synops": 1, "seconds": 3}
+    return pd.DataFrame(rows, columns=COLUMNS).round(digits)
 
 
-def main(folders: Sequence[str]) -> int:
-    """Writes the rows of experiments to standard output."""
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for folder in folders:
-        for row in collect(Path(folder)):
-            accuracy, synops = f"{row['val_accuracy']:.4f}", f"{row['bit_synops']:.1f}"
-            writer.writerow({**row, "val_accuracy": accuracy, "bit_synops": synops, "seconds": f"{row['seconds']:.3f}"})
+def main(arguments: Sequence[str]) -> int:
+    """Writes the rows of experiments to standard output; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="recordings", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="EXPERIMENT_FOLDER")
+    folders = parser.parse_args(arguments).folders
+    pd.concat([collect(folder) for folder in folders]).to_csv(sys.stdout, index=False)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

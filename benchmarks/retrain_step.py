@@ -4,24 +4,25 @@ The genotype is drawn by seed: eight cells of four nodes, bits of every width, p
 on random data of CIFAR's shape, without the auxiliary head. The naive side is that of ``benchmarks.naive``; see
 ``benchmarks.search_step`` for what the sides share.
 
-    python -m benchmarks.retrain_step --repeats 5
+    python -m benchmarks retrain_step --repeats 5
 """
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.limits import array_bytes
+from benchmarks.limits import add_supernet, array_bytes
 from benchmarks.naive import NaiveNetwork
-from benchmarks.record import command
-from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
+from benchmarks.sides import NAIVE, Step, compare, random_data
+from benchmarks.sides import report as report
 from benchmarks.work import retrain_work
 from litesnn.config import Recipe
 from litesnn.genotype import PRIMITIVES, Genotype
@@ -64,67 +65,41 @@ def drawn_genotype(recipe: Recipe, p: float = P) -> Genotype:
     return Genotype(nodes=tuple(nodes), bits=bits, timesteps=recipe.timesteps, p=p)
 
 
-def _step(kind: type[Retrain], recipe: Recipe) -> Step:
+def step(kind: type[Retrain], recipe: Recipe, precision: Literal["fp32", "bf16"] = "fp32") -> Step:
     """Every side starts from the same values and sees the same batch of ``retrain_batch`` samples."""
-    dataset = random_data(recipe, recipe.retrain_batch)
-    retrain = kind(drawn_genotype(recipe), recipe, dataset, seed=0, device=torch.device("cpu"))
+    dataset, own = random_data(recipe, recipe.retrain_batch), replace(recipe, precision=precision)
+    retrain = kind(drawn_genotype(own), own, dataset, seed=0, device=torch.device("cpu"))
     retrain.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: retrain.step(x, labels)
 
 
-def fused_step(recipe: Recipe) -> Step:
-    """The step as ``litesnn`` does it."""
-    return _step(Retrain, recipe)
+SIDES = {
+    "fused": partial(step, Retrain),
+    "fused bf16": partial(step, Retrain, precision="bf16"),
+    NAIVE: partial(step, NaiveRetrain),
+}
 
 
-def bf16_step(recipe: Recipe) -> Step:
-    """The same in the other precision."""
-    return fused_step(replace(recipe, precision="bf16"))
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Sizes and repeats."""
+    add_supernet(parser, channels=144, timesteps=5)
 
 
-def naive_step(recipe: Recipe) -> Step:
-    """The step as research code does it."""
-    return _step(NaiveRetrain, recipe)
-
-
-SIDES = (
-    Side(name="fused", build=fused_step),
-    Side(name="fused bf16", build=bf16_step, dtype="bf16"),
-    Side(name=NAIVE, build=naive_step),
-)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = parser("retrain_step", __doc__)
-    made.add_argument("--channels", type=int, default=144, help="C of the network (default 144)")
-    made.add_argument("--timesteps", type=int, default=5, help="T (default 5)")
-    options = made.parse_args(arguments)
-
-    def run() -> dict[str, Any]:
-        array = array_bytes(options)
-        recipe = Recipe.preset(
-            "cifar10",
-            retrain_batch=options.batch,
-            retrain_channels=options.channels,
-            timesteps=options.timesteps,
-            aux_cell=0,
-        )
-        genotype = drawn_genotype(recipe)
-        settings = {
-            "batch": recipe.retrain_batch,
-            "channels": recipe.retrain_channels,
-            "timesteps": recipe.timesteps,
-            "p": genotype.p,
-            "bits": " ".join(map(str, genotype.bits)),
-            "nodes": str(genotype.nodes),
-        }
-        work = retrain_work(recipe, genotype)
-        return measure("retrain_step", SIDES, recipe, work, options.repeats, settings, array)
-
-    return command(options, run, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All sides."""
+    array = array_bytes(options)
+    sizes = {"retrain_batch": options.batch, "retrain_channels": options.channels, "timesteps": options.timesteps}
+    recipe = Recipe.preset("cifar10", **sizes, aux_cell=0)
+    genotype = drawn_genotype(recipe)
+    settings = {
+        **{name: getattr(options, name) for name in ("batch", "channels", "timesteps")},
+        "p": genotype.p,
+        "bits": " ".join(map(str, genotype.bits)),
+        "nodes": str(genotype.nodes),
+        "repeats": options.repeats,
+    }
+    return {
+        "settings": settings,
+        **compare(SIDES, recipe, retrain_work(recipe, genotype), options.repeats, array),
+    }

@@ -6,22 +6,23 @@ are written plainly: every gradient in both, torch's default optimizers. Its bat
 the ratio does not profit from a slow formula; the fused side has the kernels of ``litesnn.native`` where there is a C
 compiler. All reuse freed memory alike. Shares of the machine's limits: see ``benchmarks.sides`` and ``benchmarks.work``.
 
-    python -m benchmarks.search_step --repeats 5
+    python -m benchmarks search_step --repeats 5
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from benchmarks.limits import array_bytes
+from benchmarks.limits import add_supernet, array_bytes, supernet
 from benchmarks.naive import NaiveNetwork
-from benchmarks.record import command
-from benchmarks.sides import NAIVE, Side, Step, measure, parser, random_data, report
+from benchmarks.sides import NAIVE, Step, compare, random_data
+from benchmarks.sides import report as report
 from benchmarks.work import search_work
 from litesnn.config import Recipe, SearchPoint
 from litesnn.joint_search import Search
@@ -64,65 +65,31 @@ class NaiveSearch(Search):
         return search_loss(output.logits, labels, shares.timesteps, cost, self.point, self.recipe)
 
 
-def _step(kind: type[Search], recipe: Recipe) -> Step:
+def step(kind: type[Search], recipe: Recipe, precision: Literal["fp32", "bf16"] = "fp32") -> Step:
     """Every side starts from the same values and sees the same batch of ``search_batch`` samples."""
-    dataset = random_data(recipe, recipe.search_batch)
-    search = kind(SearchPoint.named(POINT), recipe, dataset, seed=0, device=torch.device("cpu"))
+    dataset, own = random_data(recipe, recipe.search_batch), replace(recipe, precision=precision)
+    search = kind(SearchPoint.named(POINT), own, dataset, seed=0, device=torch.device("cpu"))
     search.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: search.step(x, labels, x, labels)
 
 
-def fused_step(recipe: Recipe) -> Step:
-    """The step as ``litesnn`` does it."""
-    return _step(Search, recipe)
+SIDES = {
+    "fused": partial(step, Search),
+    "fused bf16": partial(step, Search, precision="bf16"),
+    NAIVE: partial(step, NaiveSearch),
+}
 
 
-def bf16_step(recipe: Recipe) -> Step:
-    """The same in the other precision."""
-    return fused_step(replace(recipe, precision="bf16"))
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Sizes and repeats."""
+    add_supernet(parser)
 
 
-def naive_step(recipe: Recipe) -> Step:
-    """The step as research code does it."""
-    return _step(NaiveSearch, recipe)
-
-
-SIDES = (
-    Side(name="fused", build=fused_step),
-    Side(name="fused bf16", build=bf16_step, dtype="bf16"),
-    Side(name=NAIVE, build=naive_step),
-)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = parser("search_step", __doc__)
-    made.add_argument("--channels", type=int, default=48, help="C of the supernet (default 48)")
-    made.add_argument("--timesteps", type=int, default=6, help="T (default 6)")
-    options = made.parse_args(arguments)
-
-    def run() -> dict[str, Any]:
-        array = array_bytes(options)
-        recipe = Recipe.preset(
-            "cifar10",
-            search_batch=options.batch,
-            search_channels=options.channels,
-            timesteps=options.timesteps,
-        )
-        settings = {
-            "batch": recipe.search_batch,
-            "channels": recipe.search_channels,
-            "timesteps": recipe.timesteps,
-            "cells": recipe.cells,
-            "nodes": recipe.nodes,
-            "point": POINT,
-        }
-        work = search_work(recipe, SearchPoint.named(POINT).p)
-        return measure("search_step", SIDES, recipe, work, options.repeats, settings, array)
-
-    return command(options, run, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All sides."""
+    array, recipe = array_bytes(options), supernet(options)
+    sizes = {name: getattr(options, name) for name in ("batch", "channels", "timesteps")}
+    settings = {**sizes, "cells": recipe.cells, "nodes": recipe.nodes, "point": POINT, "repeats": options.repeats}
+    work = search_work(recipe, SearchPoint.named(POINT).p)
+    return {"settings": settings, **compare(SIDES, recipe, work, options.repeats, array)}

@@ -8,20 +8,17 @@ torch included, and the step's own, its peak less what was resident before the f
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks import machine
-from benchmarks.limits import DTYPES, add_array, bandwidth, conv_rates, conv_seconds
-from benchmarks.record import begin, heading, own_process, progress, spread, table
-from benchmarks.record import parser as record_parser
+from benchmarks.limits import bandwidth, better, conv_rates, conv_seconds
+from benchmarks.record import made_on, markdown, own_process, progress, settings, spread
 from benchmarks.work import Work
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
@@ -33,24 +30,9 @@ LIMIT_REPEATS = 5
 
 Step = Callable[[], Tensor]
 """One iteration on a batch that stays the same; returns the loss."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """One way to execute a step.
-
-    Args:
-        name: ``naive``, ``fused``, …
-        build: makes the step from a recipe; a function of a module, since it goes to another process.
-        dtype: of its convolutions, a key of ``DTYPES``: which of the machine's rates it is held against.
-    """
-
-    name: str
-    build: Callable[[Recipe], Step]
-    dtype: str = "fp32"
-
-    def __post_init__(self) -> None:
-        assert self.dtype in DTYPES
+Build = Callable[[Recipe], Step]
+"""Makes the step of a side from a recipe; a function of a module, since it goes to another process."""
+Run = dict[str, float]
 
 
 def random_data(recipe: Recipe, count: int) -> Dataset:
@@ -66,7 +48,7 @@ _resident = 0.0
 _built = 0.0
 
 
-def prepare(build: Callable[[Recipe], Step], recipe: Recipe, threads: int) -> None:
+def prepare(build: Build, recipe: Recipe, threads: int) -> None:
     """Runs in the process of one side: builds its step and notes the memory that is resident before the first."""
     global _step, _resident, _built
     prepare_cpu(threads)
@@ -75,7 +57,7 @@ def prepare(build: Callable[[Recipe], Step], recipe: Recipe, threads: int) -> No
     _resident = machine.begin_peak()
 
 
-def timed() -> dict[str, float]:
+def timed() -> Run:
     """Runs in a side's process: seconds of one iteration, and memory in MiB so far.
 
     As in training, the iteration that is timed comes right after another one.
@@ -90,136 +72,116 @@ def timed() -> dict[str, float]:
     return {"seconds": elapsed, "peak_memory_mib": max(peak, _built), "step_memory_mib": peak - _resident}
 
 
-def _limits(work: Work, dtypes: list[str], threads: int, repeats: int, array: int | None) -> dict[str, Any]:
+def take_turns(builds: Mapping[str, Build], recipe: Recipe, repeats: int, threads: int) -> dict[str, list[Run]]:
+    """Of every side, what ``timed`` says of as many iterations as there are repeats."""
+    runs: dict[str, list[Run]] = {name: [] for name in builds}
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(own_process()) for name in builds}
+        for name, build in builds.items():
+            workers[name].submit(prepare, build, recipe, threads).result()
+        for repeat in range(repeats + 1):
+            for name, worker in workers.items():
+                run = worker.submit(timed).result()
+                # The first call allocates and chooses kernels.
+                progress(f"{f'{repeat}/{repeats}' if repeat else 'warm-up'} {name} {run['seconds']:.2f} s")
+                runs[name] += [run] if repeat else []
+    return runs
+
+
+def _limits(work: Work, dtypes: list[str], threads: int, array: int | None) -> dict[str, Any]:
     """Runs in a process of its own: least seconds of every convolution per dtype, and bandwidth."""
     prepare_cpu(threads)
-    return {**{name: conv_seconds(work, name, repeats) for name in dtypes}, "memory": bandwidth(repeats, array)}
+    return {
+        **{name: conv_seconds(work, name, LIMIT_REPEATS) for name in dtypes},
+        "memory": bandwidth(LIMIT_REPEATS, array),
+    }
 
 
 def _best(work: Work, found: list[dict[str, Any]], dtypes: list[str]) -> dict[str, Any]:
     """The better of several measurements, as rates."""
-    rates: dict[str, Any] = {}
-    for name in dtypes:
-        least = {key: min(run[name][key] for run in found) for key in found[0][name]}
-        rates[name] = conv_rates(work, least)
-    kinds = ("read", "copy", "triad", "best")
-    return {**rates, "bandwidth_gb_s": {kind: max(run["memory"][kind] for run in found) for kind in kinds}}
+    least = {name: {key: min(run[name][key] for run in found) for key in found[0][name]} for name in dtypes}
+    rates = {name: conv_rates(work, taken) for name, taken in least.items()}
+    return {**rates, "bandwidth_gb_s": better([run["memory"] for run in found])}
 
 
-def measure(
-    name: str,
-    sides: Sequence[Side],
-    recipe: Recipe,
-    work: Work,
-    repeats: int,
-    settings: dict[str, Any],
-    array: int | None = None,
-) -> dict[str, Any]:
-    """Measures all sides; everything that is kept of the run, ready for JSON.
+def dtype_of(side: str) -> str:
+    """The precision of a side's convolutions, which its name tells: which of the machine's rates it is held against."""
+    return "bf16" if side.endswith("bf16") else "fp32"
+
+
+def compare(builds: Mapping[str, Build], recipe: Recipe, work: Work, repeats: int, array: int | None) -> dict[str, Any]:
+    """Measures all sides, one of them named ``naive``; everything that is kept of them.
 
     Args:
-        name: of the benchmark.
-        sides: what is compared, one of them named ``naive``.
+        builds: what is compared, by name.
         recipe: given to each.
         work: what a step computes.
         repeats: measured iterations of each side.
-        settings: what to say of the sizes.
         array: as for ``bandwidth``.
     """
-    names = [side.name for side in sides]
-    assert NAIVE in names and len(set(names)) == len(names)
-    result = begin(name, {**settings, "repeats": repeats})
-    dtypes = sorted({side.dtype for side in sides}, reverse=True)
-    threads = torch.get_num_threads()
-    runs: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
-    with ExitStack() as stack:
-        limiter = stack.enter_context(own_process())
-
-        def limits() -> dict[str, Any]:
-            return limiter.submit(_limits, work, dtypes, threads, LIMIT_REPEATS, array).result()
-
-        found = [limits()]
-        workers = {side.name: stack.enter_context(own_process()) for side in sides}
-        for side in sides:
-            workers[side.name].submit(prepare, side.build, recipe, threads).result()
-        for repeat in range(repeats + 1):
-            for side in sides:
-                run = workers[side.name].submit(timed).result()
-                label = f"{repeat}/{repeats}" if repeat else "warm-up"  # the first call allocates and chooses kernels
-                progress(f"{label} {side.name} {run['seconds']:.2f} s")
-                if repeat:
-                    runs[side.name].append(run)
-        found.append(limits())
-    result["work"] = {"flops": work.flops, "least_bytes": {name: work.least_bytes(name) for name in dtypes}}
-    result["limits"] = best = _best(work, found, dtypes)
-    result["sides"] = {side.name: _row(side, runs, work, best) for side in sides}
-    return result
+    dtypes, threads = sorted({dtype_of(name) for name in builds}, reverse=True), torch.get_num_threads()
+    with own_process() as limiter:
+        arguments = work, dtypes, threads, array
+        before = limiter.submit(_limits, *arguments).result()
+        runs = take_turns(builds, recipe, repeats, threads)
+        limits = _best(work, [before, limiter.submit(_limits, *arguments).result()], dtypes)
+    return {
+        "work": {"flops": work.flops, "least_bytes": {name: work.least_bytes(name) for name in dtypes}},
+        "limits": limits,
+        "sides": {name: row(name, runs, work, limits) for name in builds},
+    }
 
 
-def _row(side: Side, runs: dict[str, list[dict[str, float]]], work: Work, limits: dict[str, Any]) -> dict[str, Any]:
+def row(side: str, runs: Mapping[str, list[Run]], work: Work, limits: dict[str, Any]) -> dict[str, Any]:
     """One side: its times and memory, both against the naive side, and its share of the machine's limits."""
-    own, naive = runs[side.name], runs[NAIVE]
+    own, naive, dtype = runs[side], runs[NAIVE], dtype_of(side)
     seconds = [run["seconds"] for run in own]
-    row: dict[str, Any] = {"dtype": side.dtype, "all_seconds": seconds, "seconds": spread(seconds)}
+    found: dict[str, Any] = {"dtype": dtype, "all_seconds": seconds, "seconds": spread(seconds)}
     for key in ("peak_memory_mib", "step_memory_mib"):
-        row[key] = max(run[key] for run in own)
-        row[f"{key.removesuffix('_mib')}_of_naive"] = row[key] / max(run[key] for run in naive)
+        found[key] = max(run[key] for run in own)
+        found[f"{key.removesuffix('_mib')}_of_naive"] = found[key] / max(run[key] for run in naive)
     pairs = [other["seconds"] / run["seconds"] for run, other in zip(own, naive, strict=True)]
-    median = row["seconds"]["median"]
+    median = found["seconds"]["median"]
     of_medians = spread([run["seconds"] for run in naive])["median"] / median
-    row["naive_over_this"] = {"of_medians": of_medians, "min": min(pairs), "max": max(pairs)}
-    rates = limits[side.dtype]
-    row["gflop_s"] = work.flops / median / 1e9
-    row["share_of_convolution_rate"] = row["gflop_s"] / rates["own_shapes"]
-    row["share_of_peak_convolution_rate"] = row["gflop_s"] / rates["peak"]
-    row["share_of_bandwidth"] = work.least_bytes(side.dtype) / median / 1e9 / limits["bandwidth_gb_s"]["best"]
-    return row
+    rate = work.flops / median / 1e9
+    return found | {
+        "naive_over_this": {"of_medians": of_medians, "min": min(pairs), "max": max(pairs)},
+        "gflop_s": rate,
+        "share_of_convolution_rate": rate / limits[dtype]["own_shapes"],
+        "share_of_peak_convolution_rate": rate / limits[dtype]["peak"],
+        "share_of_bandwidth": work.least_bytes(dtype) / median / 1e9 / limits["bandwidth_gb_s"]["best"],
+    }
 
 
 def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    lines = heading(result)
-    header = ["", "median", "min", "max", "naive /", "pairs", "memory", "of naive", "process", "of naive"]
+    """A row for each side, and what they are held against."""
+    header = ["", "median", "min – max", "naive / this", "memory of the step", "of the process", "GFLOP/s"]
+    header += ["of the convolution rate", "of its peak", "of bandwidth"]
+    shares = ("share_of_convolution_rate", "share_of_peak_convolution_rate", "share_of_bandwidth")
     rows = []
-    for name, row in result["sides"].items():
-        times = [f"{row['seconds'][key]:.3f} s" for key in ("median", "min", "max")]
-        ratio = row["naive_over_this"]
-        memory = [
-            *(f"{row['step_memory_mib']:.0f} MiB", f"{row['step_memory_of_naive']:.2f}"),
-            *(f"{row['peak_memory_mib']:.0f} MiB", f"{row['peak_memory_of_naive']:.2f}"),
-        ]
-        pairs = f"{ratio['min']:.2f}-{ratio['max']:.2f}"
-        rows.append([name, *times, f"{ratio['of_medians']:.2f}", pairs, *memory])
-    lines += table(header, rows)
-    work, limits = result["work"], result["limits"]
-    lines += ["", f"a step: {work['flops'] / 1e9:.1f} GFLOP in convolutions, at least "
-              + ", ".join(f"{count / 2**20:.0f} MiB moved in {name}" for name, count in work["least_bytes"].items())]  # fmt: skip
-    header = ["", "GFLOP/s", "of the rate", "of its peak", "of bandwidth"]
-    rows = [
-        [
-            name,
-            f"{row['gflop_s']:.0f}",
-            f"{100 * row['share_of_convolution_rate']:.0f} %",
-            f"{100 * row['share_of_peak_convolution_rate']:.0f} %",
-            f"{100 * row['share_of_bandwidth']:.0f} %",
-        ]
-        for name, row in result["sides"].items()
-    ]
-    lines += table(header, rows)
-    for dtype in dict.fromkeys(row["dtype"] for row in result["sides"].values()):
-        rates = limits[dtype]
-        lines.append(
-            f"convolution rate in {dtype}: {rates['own_shapes']:.0f} GFLOP/s over the step's own shapes as they occur, "
-            f"peak {rates['peak']:.0f} ({rates['peak_shape']})"
+    for name, found in result["sides"].items():
+        times, ratio = found["seconds"], found["naive_over_this"]
+        rows.append(
+            [
+                name,
+                f"{times['median']:.3f} s",
+                f"{times['min']:.3f} – {times['max']:.3f} s",
+                f"{ratio['of_medians']:.2f} ({ratio['min']:.2f} – {ratio['max']:.2f})",
+                f"{found['step_memory_mib']:.0f} MiB ({found['step_memory_of_naive']:.2f})",
+                f"{found['peak_memory_mib']:.0f} MiB ({found['peak_memory_of_naive']:.2f})",
+                f"{found['gflop_s']:.0f}",
+                *(f"{100 * found[key]:.0f} %" for key in shares),
+            ]
         )
-    moved = limits["bandwidth_gb_s"]
-    lines.append("memory: " + ", ".join(f"{kind} {rate:.1f} GB/s" for kind, rate in moved.items()))
-    return "\n".join(lines)
-
-
-def parser(name: str, text: str | None) -> argparse.ArgumentParser:
-    """The options that the benchmarks of steps have."""
-    made = record_parser(name, text, repeats=5)
-    made.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
-    add_array(made)
-    return made
+    limits, work = result["limits"], result["work"]
+    rates = "; ".join(
+        f"convolution rate in {dtype} {limits[dtype]['own_shapes']:.0f} GFLOP/s over the step's own shapes, "
+        f"peak {limits[dtype]['peak']:.0f} ({limits[dtype]['peak_shape']})"
+        for dtype in work["least_bytes"]
+    )
+    moved = ", ".join(f"{count / 2**20:.0f} MiB in {dtype}" for dtype, count in work["least_bytes"].items())
+    return (
+        f"{markdown(header, rows)}\n\n{settings(result)}. A step: {work['flops'] / 1e9:.1f} GFLOP in convolutions, at least "
+        f"{moved} moved. Limits in the same run: {rates}; memory {limits['bandwidth_gb_s']['best']:.1f} GB/s.\n\n"
+        f"{made_on(result)}"
+    )

@@ -28,7 +28,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from litesnn import gpu
 from litesnn.data.dataset import Dataset, Split
-from litesnn.run import Run
 
 _NAME = "standin"
 _READ = {"_local_scalar_dense", "is_nonzero", "equal", "item"}
@@ -50,7 +49,7 @@ _QUIET |= {"view", "detach", "expand", "permute", "_record_function_enter_new", 
 _WITHOUT_FAKE = {"_fused_sgd_"}
 """Operators that work in place and have no fake implementation."""
 
-AnyRun = TypeVar("AnyRun", bound=Run)
+Made = TypeVar("Made")
 
 
 class HostWaitError(AssertionError):
@@ -188,19 +187,15 @@ class FakeGpu:
         mean, std = self.move(dataset.mean), self.move(dataset.std)
         return Dataset(dataset.name, dataset.classes, train, val, test, mean, std)
 
-    def build(self, make: Callable[[torch.device], AnyRun]) -> AnyRun:
-        """A run whose modules are on the device; they are made on the CPU as ever, and moved there."""
+    def build(self, make: Callable[[torch.device], Made]) -> Made:
+        """Makes something whose modules are on the device; they are made on the CPU as ever, and moved there."""
 
         def to(module: nn.Module, device: torch.device) -> nn.Module:
             assert device == self.device
             return module._apply(self.move)
 
-        original = nn.Module.to
-        nn.Module.to = to  # type: ignore[method-assign, assignment]
-        try:
+        with patch.object(nn.Module, "to", to):
             return make(self.device)
-        finally:
-            nn.Module.to = original  # type: ignore[method-assign]
 
     @contextmanager
     def watch(self, *, strict: bool, kernels: bool = False) -> Iterator[Watch]:

@@ -7,46 +7,37 @@ trial is timed from the end of the one before it; the first one on its node from
 which starts the process that runs it and imports torch there. The files have just been written: they come from the
 system's page cache.
 
-    python -m benchmarks.startup --trials 6 --images 60000
+    python -m benchmarks startup --trials 6 --images 60000
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from ray import tune as ray_tune
 from torch import Tensor
 
-from benchmarks import machine
-from litesnn.checks import InputError, check_integer
+from benchmarks.record import made_on, markdown, own_process, progress
+from litesnn.checks import check_integer
 from litesnn.config import Recipe, SearchPoint
 from litesnn.device import prepare_cpu
-from litesnn.files import write_text
 from litesnn.joint_search import Search
 from tune.trials.shared_data import Arrays, from_arrays, load_arrays
 from tune.trials.trial import release_memory
 
-CASES = {
-    "reused, shared": (True, True),
-    "reused, read": (True, False),
-    "new, shared": (False, True),
-    "new, read": (False, False),
-}
+CASES = {"reused, shared": (True, True), "reused, read": (True, False), "new, shared": (False, True)}
+CASES |= {"new, read": (False, False)}
 """Name: whether one process runs all trials, and whether the data come from the object store."""
 PARTS = ("process", "data", "network", "until_first_step", "first_step")
 """``data`` holds what giving back the memory of the trial before takes, too."""
@@ -75,29 +66,17 @@ def first_step(config: dict[str, Any], data: dict[str, Arrays] | None = None) ->
     release_memory()
     prepare_cpu(1)
     recipe, device = Recipe.from_dict(config["recipe"]), torch.device("cpu")
-    arrays = (data or load_arrays(recipe, None, False))["search"]
+    arrays = from_arrays((data or load_arrays(recipe, None, False))["search"]).to(device)
     loaded = time.time()
-    run = _OneStep(
-        SearchPoint(lambda1=0, lambda2=0, p=50), recipe, from_arrays(arrays).to(device), seed=0, device=device
-    )
-    try:
+    run = _OneStep(SearchPoint(lambda1=0, lambda2=0, p=50), recipe, arrays, seed=0, device=device)
+    with suppress(_SteppedError):
         run.run_epoch()
-    except _SteppedError:
-        times = {"entered": entered, "loaded": loaded, "began": run.began, "ended": run.ended}
-        ray_tune.report({**times, "pid": os.getpid(), "private_mib": _private_mib()})
-
-
-def _private_mib() -> float:
-    """Memory that this process shares with no other, in MiB; NaN where the system does not tell."""
-    rollup = Path("/proc/self/smaps_rollup")
-    if not rollup.exists():
-        return math.nan
-    fields = (line.split() for line in rollup.read_text(encoding="utf-8").splitlines())
-    return sum(int(field[1]) for field in fields if field[0].startswith("Private_")) / 2**10
+    times = {"entered": entered, "loaded": loaded, "began": run.began, "ended": run.ended}
+    ray_tune.report({**times, "pid": os.getpid(), "private_mib": psutil.Process().memory_full_info().uss / 2**20})
 
 
 def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Path) -> dict[str, Any]:
-    """Runs in a process of its own, with a cluster of its own: what ``CASES`` names, ready for JSON."""
+    """Runs in a process of its own, with a cluster of its own: what ``CASES`` names."""
     import ray
 
     from tune.running.cluster import connect
@@ -108,13 +87,10 @@ def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Pat
         started = time.time()
         trainable = ray_tune.with_parameters(first_step, data=data) if shared else first_step
         # All CPUs for one trial, so that they run one after the other.
-        tuner = ray_tune.Tuner(
-            ray_tune.with_resources(trainable, {"cpu": ray.cluster_resources()["CPU"]}),
-            param_space={"recipe": recipe.to_dict(), "trial": ray_tune.grid_search(list(range(trials)))},
-            tune_config=ray_tune.TuneConfig(reuse_actors=reuse),
-            run_config=ray_tune.RunConfig(storage_path=str(folder), verbose=0),
-        )
-        results = tuner.fit()
+        alone = ray_tune.with_resources(trainable, {"cpu": ray.cluster_resources()["CPU"]})
+        space = {"recipe": recipe.to_dict(), "trial": ray_tune.grid_search(list(range(trials)))}
+        how, where = ray_tune.TuneConfig(reuse_actors=reuse), ray_tune.RunConfig(storage_path=str(folder), verbose=0)
+        results = ray_tune.Tuner(alone, param_space=space, tune_config=how, run_config=where).fit()
     finally:
         ray.shutdown()
     assert not results.errors, results.errors
@@ -122,19 +98,12 @@ def run_case(reuse: bool, shared: bool, recipe: Recipe, trials: int, folder: Pat
 
 
 def summary(started: float, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Seconds of each part for the first trial and for those after it, and what the processes were.
-
-    Args:
-        started: time of day at which Ray was asked to run the trials.
-        reports: of ``first_step``, in any order; the trials did not overlap.
-    """
-    reports = sorted(reports, key=lambda report: report["entered"])
+    """Seconds of each part for the first trial, since Ray was asked to run it, and for those after it; and the processes."""
     rows: list[dict[str, float]] = []
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report["entered"]):
         moments = [started, *(report[name] for name in ("entered", "loaded", "began", "ended"))]
-        process, data, network, first = (end - begin for begin, end in zip(moments, moments[1:], strict=False))
-        until = process + data + network
-        rows.append(dict(zip(PARTS, (process, data, network, until, first), strict=True)))
+        process, data, network, first = np.diff(moments).tolist()
+        rows.append(dict(zip(PARTS, (process, data, network, process + data + network, first), strict=True)))
         started = report["ended"]
     return {
         "processes": len({report["pid"] for report in reports}),
@@ -155,82 +124,36 @@ def write_images(folder: Path, count: int) -> None:
         Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
 
 
-def measure(trials: int, images: int) -> dict[str, Any]:
-    """Everything that is kept of one run, ready for JSON."""
-    load_before = machine.load_average()
-    with tempfile.TemporaryDirectory(prefix="startup-") as scratch:
-        write_images(Path(scratch) / "images", images)
-        recipe = Recipe.preset("cifar10-small", dataset=f"folder:{scratch}/images", classes=CLASSES, search_batch=8)
-        cases = {}
-        for name, (reuse, shared) in CASES.items():
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                folder = Path(scratch) / "ray"
-                cases[name] = pool.submit(run_case, reuse, shared, recipe, trials, folder).result()
-            _progress(f"{name}: {cases[name]['later']['until_first_step']:.2f} s")
-    return {
-        "benchmark": "startup",
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-        "load_before": load_before,
-        "load_after": machine.load_average(),
-        "settings": {"trials": trials, "images": images, "threads_per_trial": 1},
-        "cases": cases,
-    }
-
-
-def report(result: dict[str, Any]) -> str:
-    """A result as the text that is printed."""
-    settings = result["settings"]
-    lines = [
-        machine.one_line(result["machine"]),
-        f"{settings['trials']} trials one after the other, {settings['images']} images; "
-        f"load before {result['load_before']}, after {result['load_after']}; {result['measured_at']}",
-        "",
-        "seconds until a trial's first step, its parts, and the step itself; later trials: medians",
-        f"{'':24}{'process':>10}{'data':>10}{'network':>10}{'until step':>12}{'step':>8}{'processes':>11}{'private':>12}",
-    ]
-    for which in ("first", "later"):
-        for name, case in result["cases"].items():
-            row = case[which]
-            lines.append(
-                f"{which + ': ' + name:24}"
-                + "".join(f"{row[part]:10.2f}" for part in PARTS[:3])
-                + f"{row['until_first_step']:12.2f}{row['first_step']:8.2f}"
-                + (f"{case['processes']:11}{case['private_mib']:8.0f} MiB" if which == "later" else "")
-            )
-    best, plain = (result["cases"][name]["later"]["until_first_step"] for name in ("reused, shared", "new, read"))
-    lines += ["", f"a later trial starts in {best:.2f} s instead of {plain:.2f} s"]
-    return "\n".join(lines)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Reads the command line, measures, prints, writes the JSON; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="startup", description=(__doc__ or "").partition("\n")[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Trials and images."""
     parser.add_argument("--trials", type=int, default=6, help="trials of each case (default 6)")
     parser.add_argument("--images", type=int, default=60_000, help="size of the data set (default 60000, as CIFAR-10)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "startup.json")
-    options = parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All cases."""
+    trials = check_integer("trials", options.trials, minimum=2)
+    images = check_integer("images", options.images, minimum=30 * CLASSES)
     # As in tune/pareto.py: no notices and no records of Ray's own.
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    try:
-        check_integer("trials", options.trials, minimum=2)
-        check_integer("images", options.images, minimum=30 * CLASSES)
-        result = measure(options.trials, options.images)
-        write_text(options.out, json.dumps(result, indent=2) + "\n")
-    except InputError as error:
-        print(f"startup: {error}", file=sys.stderr)
-        return 2
-    print(report(result))
-    return 0
+    cases = {}
+    with tempfile.TemporaryDirectory(prefix="startup-") as scratch:
+        write_images(Path(scratch) / "images", images)
+        recipe = Recipe.preset("cifar10-small", dataset=f"folder:{scratch}/images", classes=CLASSES, search_batch=8)
+        for name, case in CASES.items():
+            with own_process() as process:
+                cases[name] = process.submit(run_case, *case, recipe, trials, Path(scratch) / "ray").result()
+            progress(f"{name}: {cases[name]['later']['until_first_step']:.2f} s")
+    return {"settings": {"trials": trials, "images": images, "threads_per_trial": 1}, "cases": cases}
 
 
-if __name__ == "__main__":
-    from benchmarks import startup  # the processes that run trials find them by this name
-
-    sys.exit(startup.main())
+def report(result: dict[str, Any]) -> str:
+    """A row for each case: medians of the trials after the first."""
+    rows = [
+        [name, *(f"{case['later'][part]:.2f} s" for part in ("process", "data", "network", "until_first_step"))]
+        for name, case in result["cases"].items()
+    ]
+    header = ["later trials: processes, data", "process", "data", "network", "until the first step"]
+    return f"{markdown(header, rows)}\n\n{made_on(result)}"

@@ -1,74 +1,64 @@
-"""What is aimed at, and whether the results reach it: the first table of docs/performance.md."""
+"""What is aimed at, and whether the records reach it: the first table of docs/performance.md."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from operator import ge, gt, le
 from typing import Any
+
+from benchmarks.record import markdown
 
 NOT_MEASURED = "not measured"
 BEYOND_CACHE = 4_000_000
 """Neurons from which on the LIF target is judged."""
+ON_GPUS = (
+    ("LIF forwards and backwards", "GPU", "≥ 75 % of bandwidth"),
+    ("search step, batch 30 and 120", "H200", "no host synchronisation, GPU busy ≥ 90 %"),
+    ("search step, batch 30 and 120", "H200", "≥ 20 × naive"),
+    ("the paper's recipe, extrapolated", "H200", "search ≤ 45 min, retrain ≤ 2.5 h"),
+)
+"""What has not been measured yet."""
 
 Results = dict[str, dict[str, Any]]
-"""By the name of the benchmark; those without a result are missing."""
+Judge = Callable[[float, float], bool]
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of the page."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def targets(results: Results) -> str:
+def table(results: Results) -> str:
     """What is aimed at, and whether it is reached."""
-    verdict = {True: "met", False: "missed", None: "–"}
-    rows = [[*row, verdict[ok]] for *row, ok in _targets(results)]
+    rows = []
+    for what, where, target, value, judge, aim, form in _targets(results):
+        verdict = "–" if value is None else "met" if judge(value, aim) else "missed"
+        rows.append([what, where, target, NOT_MEASURED if value is None else form.format(value), verdict])
     return markdown(["what", "on", "target", "measured", ""], rows)
 
 
-def _targets(results: Results) -> Iterator[tuple[str, str, str, str, bool | None]]:
-    """Rows: what, on what, target, measured, and whether it is met (None: not measured)."""
-    search, retrain = results.get("search_step"), results.get("retrain_step")
-    name = "search step, C = 48, T = 6, 8 cells × 4 nodes, batch 8"
-    for dtype, aim in (("fp32", 10.0), ("bf16", 14.0)):
-        row = _fused(search, dtype)
-        ratio = row["naive_over_this"]["of_medians"] if row else None
-        yield name, "CPU", f"≥ {aim:g} × naive in {dtype}", *_judged(ratio, at_least(aim), "{:.1f} ×")
-    row = _fused(search, "fp32")
-    share = 100 * row["share_of_convolution_rate"] if row else None
-    yield "the same", "CPU", "≥ 65 % of the convolution rate", *_judged(share, at_least(65), "{:.0f} %")
-    memory = row["step_memory_of_naive"] if row else None
-    yield "peak memory of a search step", "CPU", "≤ 0.30 of naive", *_judged(memory, lambda v: v <= 0.30, "{:.2f}")
-    row = _fused(retrain, "fp32")
-    ratio = row["naive_over_this"]["of_medians"] if row else None
-    yield "retrain step, C = 144, T = 5, p = 80", "CPU", "≥ 8 × naive", *_judged(ratio, at_least(8), "{:.1f} ×")
-    shares = [
-        100 * size["ways"]["litesnn"]["share_of_copy"]
-        for size in results.get("lif", {}).get("sizes", [])
-        if size["neurons"] >= BEYOND_CACHE
-    ]
-    least = min(shares) if shares else None
-    yield (
-        *("LIF forwards and backwards, least of the sizes beyond the cache", "CPU", "≥ 60 % of bandwidth"),
-        *_judged(least, at_least(60), "{:.0f} %"),
-    )
-    yield "LIF forwards and backwards", "GPU", "≥ 75 % of bandwidth", NOT_MEASURED, None
-    yield "search step, batch 30 and 120", "H200", "no host synchronisation, GPU busy ≥ 90 %", NOT_MEASURED, None
-    yield "search step, batch 30 and 120", "H200", "≥ 20 × naive", NOT_MEASURED, None
-    yield "the paper's recipe, extrapolated", "H200", "search ≤ 45 min, retrain ≤ 2.5 h", NOT_MEASURED, None
-    slowest = min(_over_jelly(results), default=None)
-    yield (
-        *("inference of a small network, batch 1", "CPU", "faster than SpikingJelly"),
-        *_judged(slowest, lambda v: v > 1, "{:.1f} × as fast, at least"),
-    )
+def _targets(results: Results) -> Iterator[tuple[str, str, str, float | None, Judge, float, str]]:
+    """Rows: what, on what, target, measured (None: not), how it is held against what, and how it is written."""
+    fp32, bf16 = (_fused(results.get("search_step"), dtype) for dtype in ("fp32", "bf16"))
+    step = "search step, C = 48, T = 6, 8 cells × 4 nodes, batch 8"
+    for row, aim, dtype in ((fp32, 10, "fp32"), (bf16, 14, "bf16")):
+        yield step, "CPU", f"≥ {aim} × naive in {dtype}", _over_naive(row), ge, aim, "{:.1f} ×"
+    share = 100 * fp32["share_of_convolution_rate"] if fp32 else None
+    memory = fp32["step_memory_of_naive"] if fp32 else None
+    yield "the same", "CPU", "≥ 65 % of the convolution rate", share, ge, 65, "{:.0f} %"
+    yield "peak memory of a search step", "CPU", "≤ 0.30 of naive", memory, le, 0.3, "{:.2f}"
+    ratio = _over_naive(_fused(results.get("retrain_step"), "fp32"))
+    yield "retrain step, C = 144, T = 5, p = 80", "CPU", "≥ 8 × naive", ratio, ge, 8, "{:.1f} ×"
+    large = [size for size in results.get("lif", {}).get("sizes", []) if size["neurons"] >= BEYOND_CACHE]
+    least = min((100 * size["ways"]["litesnn"]["share_of_copy"] for size in large), default=None)
+    name = "LIF forwards and backwards, least of the sizes beyond the cache"
+    yield name, "CPU", "≥ 60 % of bandwidth", least, ge, 60, "{:.0f} %"
+    for what, where, target in ON_GPUS:
+        yield what, where, target, None, ge, 0, ""
+    slowest, form = min(_over_jelly(results), default=None), "{:.1f} × as fast, at least"
+    yield "inference of a small network, batch 1", "CPU", "faster than SpikingJelly", slowest, gt, 1, form
     startup = results.get("startup")
     until = startup["cases"]["reused, shared"]["later"]["until_first_step"] if startup else None
-    yield "trial start-up after the first on a node", "CPU", "≤ 1 s", *_judged(until, lambda v: v <= 1, "{:.2f} s")
+    yield "trial start-up after the first on a node", "CPU", "≤ 1 s", until, le, 1, "{:.2f} s"
 
 
-def at_least(aim: float) -> Callable[[float], bool]:
-    """Whether a figure reaches ``aim``."""
-    return lambda value: value >= aim
+def _over_naive(row: dict[str, Any] | None) -> float | None:
+    return row["naive_over_this"]["of_medians"] if row else None
 
 
 def _fused(result: dict[str, Any] | None, dtype: str) -> dict[str, Any] | None:
@@ -77,16 +67,10 @@ def _fused(result: dict[str, Any] | None, dtype: str) -> dict[str, Any] | None:
     return min(rows, key=lambda row: row["seconds"]["median"], default=None)
 
 
-def _judged(value: float | None, met: Callable[[float], bool], form: str) -> tuple[str, bool | None]:
-    return (NOT_MEASURED, None) if value is None else (form.format(value), met(value))
-
-
-def _over_jelly(results: Results) -> list[float]:
+def _over_jelly(results: Results) -> Iterator[float]:
     """Per network, how much longer SpikingJelly's faster variant takes at batch 1."""
-    found = []
     for network in results.get("inference", {}).get("networks", {}).values():
         for row in network["batches"]:
             others = [value for way, value in row["slower_than_frozen"].items() if way.startswith("SpikingJelly")]
             if row["batch"] == 1 and others:
-                found.append(min(others))
-    return found
+                yield min(others)

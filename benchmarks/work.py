@@ -57,11 +57,6 @@ class Conv:
         return self.kernel * self.kernel * self.inputs * self.outputs
 
     @property
-    def input_values(self) -> int:
-        """Number of values that it reads."""
-        return self.images * self.inputs * self.in_height * self.in_width
-
-    @property
     def output_values(self) -> int:
         """Number of values that it writes."""
         return self.images * self.outputs * self.height * self.width
@@ -101,27 +96,15 @@ class Work:
         return BYTES[dtype] * values
 
 
-def search_work(recipe: Recipe, p: float, *, batch: int | None = None) -> Work:
-    """One ``Search.step``.
-
-    Args:
-        recipe: of the search.
-        p: percent pruned.
-        batch: samples; None for ``search_batch``.
-    """
-    return _work(recipe, recipe.search_channels, None, batch or recipe.search_batch, recipe.timesteps, p, passes=2)
+def search_work(recipe: Recipe, p: float) -> Work:
+    """One ``Search.step`` with p percent pruned."""
+    return _work(recipe, recipe.search_channels, None, recipe.search_batch, recipe.timesteps, p, passes=2)
 
 
-def retrain_work(recipe: Recipe, genotype: Genotype, *, batch: int | None = None) -> Work:
-    """One ``Retrain.step`` without the auxiliary head.
-
-    Args:
-        recipe: of the retraining.
-        genotype: the network.
-        batch: samples; None for ``retrain_batch``.
-    """
-    size = batch or recipe.retrain_batch
-    return _work(recipe, recipe.retrain_channels, genotype, size, genotype.timesteps, genotype.p, passes=1)
+def retrain_work(recipe: Recipe, genotype: Genotype) -> Work:
+    """One ``Retrain.step`` without the auxiliary head."""
+    batch, timesteps = recipe.retrain_batch, genotype.timesteps
+    return _work(recipe, recipe.retrain_channels, genotype, batch, timesteps, genotype.p, passes=1)
 
 
 def _work(

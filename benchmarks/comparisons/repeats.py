@@ -1,6 +1,9 @@
-"""What comparisons share: their options, and training runs repeated over seeds, each kept as soon as it is finished.
+"""What comparisons share: training runs of several variants, repeated over seeds, each kept as soon as it is finished.
 
-An interrupted command goes on where it was: finished runs are in its record, and an unfinished one has its checkpoint.
+A comparison is a module with ``PRESETS``; ``VARIANTS``; ``train(record, variant, seed, data)``, one run of a variant, which returns
+what is kept of it; ``COLUMNS``, what its table says of the runs of one variant; and ``notes(runs)``, lines under the table. It may
+have options (``add_options``) and look at them before anything is trained (``before(record)``). An interrupted command goes on
+where it was: finished runs are in its record.
 """
 
 from __future__ import annotations
@@ -8,184 +11,135 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
 import litesnn
 from benchmarks import machine
-from benchmarks.record import RESULTS, begin, progress
+from benchmarks.record import RESULTS, begin, first_line, made_on, markdown, progress, show
 from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe, SearchPoint
-from litesnn.cost import DerivedCost
 from litesnn.data import Dataset, load
 from litesnn.device import prepare_cpu
 from litesnn.files import write_text
-from litesnn.genotype import Genotype
 from litesnn.options import add_options, exit_code, recipe_from
 from litesnn.retraining import RetrainResult
 
 Row = dict[str, Any]
+Column = Callable[[Sequence[Row]], str]
+POINTS = {
+    "digits": SearchPoint(lambda1=1e-6, lambda2=1e-9, p=50),
+    "cifar10-small": SearchPoint(lambda1=1e-6, lambda2=1e-10, p=50),
+    "gsc-small": SearchPoint(lambda1=1e-6, lambda2=1e-10, p=50),
+    "cifar10": SearchPoint.named("medium"),
+}
+_GROUPS = {name: f"{name} (recipe)" for name in ("data", "network", "training", "search", "retrain")}
 
-_GROUPS = {name: f"{name} (recipe; what is not given has the preset's value)" for name in ("data", "network")}
-_GROUPS |= {name: f"{name} (recipe)" for name in ("training", "search", "retrain")}
 
-
-def parser(name: str, text: str | None, presets: Sequence[str]) -> argparse.ArgumentParser:
-    """The options that comparisons have in common, and one per field of the recipe.
-
-    Args:
-        name: of the command.
-        text: the module's own text; its first line describes the command.
-        presets: those that the comparison has points for.
-    """
-    made = argparse.ArgumentParser(prog=name, description=(text or "").partition("\n")[0])
-    made.add_argument("preset", choices=list(presets), help="the recipe, and with it the data")
+def run(module: ModuleType, arguments: Sequence[str]) -> int:
+    """The command of a comparison; returns its exit code."""
+    name = module.__name__.rpartition(".")[2]
+    made = argparse.ArgumentParser(prog=name, description=first_line(module))
+    made.add_argument("preset", choices=list(module.PRESETS), help="the recipe, and with it the data")
     made.add_argument("--seeds", type=int, default=3, help="seeds of everything that is trained (default 3)")
     made.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of torch")
     made.add_argument("--data-root", metavar="FOLDER", help="where data sets lie (default: ~/.cache/litesnn)")
-    made.add_argument(
-        "--work",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "litesnn-comparisons",
-        metavar="FOLDER",
-        help="where checkpoints lie meanwhile",
-    )
     made.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", metavar="FILE.json", help="the record")
+    if hasattr(module, "add_options"):
+        module.add_options(made)
     add_options(made, Recipe, _GROUPS)
-    return made
+    options = made.parse_args(arguments)
+
+    def compare() -> None:
+        record = Record(name, options, recipe_from(options))
+        if hasattr(module, "before"):
+            module.before(record)
+        record.complete(getattr(options, "variants", module.VARIANTS), module.train)
+        record.write()
+        show(report(module, record.result))
+
+    return exit_code(compare, name)
 
 
-@dataclass
 class Record:
-    """The file of a comparison: what it measured on every preset, written after every part.
+    """The file of a comparison: what it measured on every preset, written after every run."""
 
-    Args:
-        name: of the comparison.
-        options: from ``parser``.
-        recipe: of what is trained now.
-        result: all that the file holds.
-    """
+    def __init__(self, name: str, options: argparse.Namespace, recipe: Recipe) -> None:
+        self.name, self.options, self.recipe, self.preset = name, options, recipe, str(options.preset)
+        for count in ("seeds", "threads"):
+            check_integer(count, getattr(options, count), minimum=1)
+        prepare_cpu(options.threads)
+        settings = {"settings": {"threads": options.threads}}
+        self.result: dict[str, Any] = {"presets": {}, **self._before(), **begin(name), **settings}
+        # Names of folders alone: records are read where the folders are others.
+        kept = recipe.to_dict()
+        for field in ("dataset", "search_dataset"):
+            kind, colon, folder = kept[field].partition(":")
+            kept[field] = f"{kind}{colon}{Path(folder).name}" if colon else kind
+        self.here: dict[str, Any] = self.result["presets"].setdefault(self.preset, {"recipe": kept, "runs": []})
+        before = {**Recipe().to_dict(), **self.here["recipe"]}  # a field that came later had its default
+        if any(before[field] != value for field, value in kept.items()):
+            raise InputError(f"out: expected runs of the same recipe, got those of another one in {options.out}")
 
-    name: str
-    options: argparse.Namespace
-    recipe: Recipe
-    result: dict[str, Any] = field(default_factory=dict)
+    def _before(self) -> dict[str, Any]:
+        if not self.options.out.exists():
+            return {}
+        try:
+            found: Any = json.loads(self.options.out.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("benchmark") != self.name:
+            raise InputError(f"out: expected a record of {self.name}, got {self.options.out}")
+        return found
 
-    def __post_init__(self) -> None:
-        check_integer("seeds", self.options.seeds, minimum=1)
-        check_integer("threads", self.options.threads, minimum=1)
-        prepare_cpu(self.options.threads)
-        before: dict[str, Any] = {}
-        if self.options.out.exists():
-            try:
-                before = json.loads(self.options.out.read_text(encoding="utf-8"))
-            except ValueError:
-                raise InputError(f"out: expected the record of an earlier run, got {self.options.out}") from None
-            if not isinstance(before, dict) or before.get("benchmark") != self.name:
-                raise InputError(f"out: expected a record of {self.name}, got {self.options.out}")
-        self.result = {**before, **begin(self.name, {"threads": self.options.threads})}
-        found = self.result.setdefault("presets", {}).setdefault(self.options.preset, self._empty())
-        kept = self._kept_recipe()
-        before = {**Recipe().to_dict(), **found["recipe"]}  # a field that came later had its default
-        if any(before[name] != value for name, value in kept.items()):
-            raise InputError(f"out: expected runs of the same recipe, got those of another one in {self.options.out}")
-
-    def _empty(self) -> dict[str, Any]:
-        return {"recipe": self._kept_recipe(), "runs": []}
-
-    def _kept_recipe(self) -> dict[str, Any]:
-        """The recipe with the names of folders alone: records are read where the folders are others."""
-        values = self.recipe.to_dict()
-        for name in ("dataset", "search_dataset"):
-            kind, colon, folder = values[name].partition(":")
-            values[name] = f"{kind}{colon}{Path(folder).name}" if colon else kind
-        return values
-
-    @property
-    def here(self) -> dict[str, Any]:
-        """What is kept of this preset."""
-        part: dict[str, Any] = self.result["presets"][self.options.preset]
-        return part
-
-    def start(self, *names: object) -> Path:
-        """Where the checkpoints of one run lie, without their ending."""
-        self.options.work.mkdir(parents=True, exist_ok=True)
-        return Path(self.options.work) / "-".join([self.name, self.options.preset, *map(str, names)])
+    def setting(self, name: str, value: Any) -> None:
+        """Keeps an option that all runs of the record must have had alike."""
+        if self.here.setdefault(name, value) != value:
+            raise InputError(f"{name}: expected {self.here[name]} as in the record, got {value}")
 
     def write(self) -> None:
         """Writes the file; what was measured on other presets meanwhile stays."""
         self.result["load_after"] = machine.load_average()
-        if self.options.out.exists():
-            others = json.loads(self.options.out.read_text(encoding="utf-8"))["presets"]
-            self.result["presets"] = {**others, self.options.preset: self.here}
+        others = self._before().get("presets", {})
+        self.result["presets"] = {**others, self.preset: self.here}
         write_text(self.options.out, json.dumps(self.result, indent=2) + "\n")
 
-    def data(self) -> Dataset:
-        """The data of the recipe, searched and retrained alike."""
-        return load(self.recipe, data_root=self.options.data_root)
-
-    def complete(self, variants: Sequence[str], train: Callable[[str, int, Dataset], Row]) -> None:
-        """Does what is missing of all variants, seed after seed, and keeps every run.
-
-        Args:
-            variants: what is compared.
-            train: one run of a variant with a seed; returns what is kept of it.
-        """
+    def complete(self, variants: Sequence[str], train: Callable[[Record, str, int, Dataset], Row]) -> None:
+        """Does what is missing of all variants, seed after seed, and keeps every run."""
         data: Dataset | None = None
+        done = {(row["variant"], row["seed"]) for row in self.here["runs"]}
         for seed in range(self.options.seeds):
             for variant in variants:
-                if any((row["variant"], row["seed"]) == (variant, seed) for row in self.here["runs"]):
+                if (variant, seed) in done:
                     continue
-                data = self.data() if data is None else data
+                data = data or load(self.recipe, data_root=self.options.data_root)
                 started = time.perf_counter()
-                row = train(variant, seed, data)
-                taken = time.perf_counter() - started
+                row = train(self, variant, seed, data)
                 self.here["runs"].append({"variant": variant, "seed": seed, **row})
                 self.write()
+                taken = time.perf_counter() - started
                 progress(f"{variant}, seed {seed}: {row['test_accuracy']:.2f} % after {taken:.0f} s")
 
 
-def train_point(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> Row:
-    """What ``measured`` keeps of ``search_and_retrain``."""
-    return measured(search_and_retrain(point, recipe, data, seed, start))
-
-
-def search_and_retrain(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> RetrainResult:
-    """One search and one retraining, continued from checkpoints that begin with ``start``."""
-    found = litesnn.search(point, recipe, dataset=data, seed=seed, checkpoint=start.with_name(f"{start.name}.search"))
-    return _retrain(found.genotype, recipe, data, seed, start)
-
-
-def train_genotype(genotype: Genotype, recipe: Recipe, data: Dataset, seed: int, start: Path) -> Row:
-    """One retraining, continued from a checkpoint that begins with ``start``."""
-    return measured(_retrain(genotype, recipe, data, seed, start))
-
-
-def _retrain(genotype: Genotype, recipe: Recipe, data: Dataset, seed: int, start: Path) -> RetrainResult:
-    checkpoint = start.with_name(f"{start.name}.retrain")
-    return litesnn.retrain(genotype, recipe, dataset=data, seed=seed, checkpoint=checkpoint)
+def train_point(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int) -> Row:
+    """One search and one retraining."""
+    found = litesnn.search(point, recipe, dataset=data, seed=seed)
+    return measured(litesnn.retrain(found.genotype, recipe, dataset=data, seed=seed))
 
 
 def measured(trained: RetrainResult) -> Row:
-    """What is kept of a retrained network: accuracies in percent, and what ``measured_cost`` gives."""
-    accuracies = {"test_accuracy": trained.test_accuracy, "val_accuracy": trained.val_accuracy}
-    return {**accuracies, **measured_cost(trained.cost, trained.model.genotype)}
-
-
-def measured_cost(cost: DerivedCost, genotype: Genotype) -> Row:
-    """Size in bits, operations per sample, and the genotype."""
+    """What is kept of a retrained network: accuracies in percent, size in bits, operations per sample, and the genotype."""
+    cost, genotype = trained.cost, trained.model.genotype
+    counts = "model_size_bits bit_synops additions multiplications ann_operations".split()
     return {
-        "model_size_bits": cost.model_size_bits,
-        "bit_synops": cost.bit_synops,
-        "additions": cost.additions,
-        "multiplications": cost.multiplications,
-        "ann_operations": cost.ann_operations,
+        "test_accuracy": trained.test_accuracy,
+        "val_accuracy": trained.val_accuracy,
+        **{name: getattr(cost, name) for name in counts},
         "bits": list(genotype.bits),
         "timesteps": genotype.timesteps,
         "genotype": json.loads(genotype.to_json()),
@@ -197,43 +151,40 @@ def of_variant(runs: Sequence[Row], variant: str) -> list[Row]:
     return sorted((row for row in runs if row["variant"] == variant), key=lambda row: row["seed"])
 
 
-def by_variant(runs: Sequence[Row], variants: Sequence[str]) -> Iterator[tuple[str, list[Row]]]:
-    """Those variants that have runs, with them."""
-    for variant in variants:
-        rows = of_variant(runs, variant)
-        if rows:
-            yield variant, rows
-
-
-def mean_text(values: Sequence[float], form: str) -> str:
-    """``97.03 ± 0.41``: mean and sample standard deviation; the value alone where there is one."""
-    mean = format(statistics.mean(values), form)
-    return f"{mean} ± {format(statistics.stdev(values), form)}" if len(values) > 1 else mean
-
-
 def paired(runs: Sequence[Row], first: str, second: str, key: str) -> list[float]:
     """``second``'s value less ``first``'s, for every seed that both have."""
     values = {row["seed"]: row[key] for row in of_variant(runs, first)}
     return [row[key] - values[row["seed"]] for row in of_variant(runs, second) if row["seed"] in values]
 
 
-def presets_of(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of each preset in a record."""
-    yield from result["presets"].items()
+def mean_text(values: Sequence[float], form: str) -> str:
+    """``97.03 ± 0.41``: mean and sample standard deviation; the value alone where there is one."""
+    mean = format(statistics.mean(values), form)
+    return f"{mean} ± {format(statistics.stdev(values), form.removeprefix('+'))}" if len(values) > 1 else mean
 
 
-def run_command(
-    name: str,
-    options: argparse.Namespace,
-    work: Callable[[Record], None],
-    report: Callable[[dict[str, Any]], str],
-) -> int:
-    """Opens the record, does the work, prints the report; returns the exit code."""
+def mean_of(key: str, form: str, unit: float = 1.0) -> Column:
+    """A column: mean and deviation of a figure, divided by its unit."""
+    return lambda rows: mean_text([row[key] / unit for row in rows], form)
 
-    def run() -> None:
-        record = Record(name, options, recipe_from(options))
-        work(record)
-        record.write()
-        print(report(record.result))
 
-    return exit_code(run, name)
+TEST = {"test %": mean_of("test_accuracy", ".2f")}
+COSTS = {
+    "size kB": mean_of("model_size_bits", ".3f", 8e3),
+    "Bit-SynOps M": mean_of("bit_synops", ".3f", 1e6),
+    "bits, mean of cells": lambda rows: mean_text([statistics.mean(row["bits"]) for row in rows], ".2f"),
+}
+
+
+def report(module: ModuleType, result: dict[str, Any]) -> str:
+    """The stored record: for each preset a row for each variant that has runs, and the notes."""
+    parts = []
+    for preset, found in result["presets"].items():
+        rows = []
+        for variant in module.VARIANTS:
+            if runs := of_variant(found["runs"], variant):
+                cells = [column(runs) for column in module.COLUMNS.values()]
+                rows.append([f"{preset} {variant}", *cells, str(len(runs))])
+        table = markdown(["", *module.COLUMNS, "seeds"], rows)
+        parts += [table, "\n".join(module.notes(found))]
+    return "\n\n".join([*(part for part in parts if part), made_on(result)])

@@ -12,36 +12,23 @@ last step has no warm-up of ψ, which is there for weights that have not been tr
 
 ``full-t`` and ``t2`` are joint searches whose T is given: the recipe's largest, and 2. All networks are retrained alike. The
 cost of a design is all that it takes from scratch: epochs and CPU seconds, on all threads together, of the search and of
-retraining. Other programs slow them down less than the time by the clock, which is kept as well.
+retraining. Other programs slow them down less than the time by the clock.
 
     python -m benchmarks sequential digits --seeds 3
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 import litesnn
-from benchmarks.comparisons.clock import EpochClock
-from benchmarks.comparisons.repeats import (
-    Record,
-    Row,
-    by_variant,
-    mean_text,
-    measured,
-    paired,
-    parser,
-    presets_of,
-    run_command,
-)
-from benchmarks.record import heading, table
+from benchmarks.comparisons.repeats import COSTS, POINTS, TEST, Record, Row, mean_of, mean_text, measured, paired
 from litesnn.checks import fail
 from litesnn.compconv import initial_scores
 from litesnn.config import Recipe, SearchPoint
@@ -50,20 +37,23 @@ from litesnn.genotype import Genotype
 from litesnn.held import Held
 from litesnn.joint_search import SearchResult
 
-POINTS = {
-    "digits": SearchPoint(lambda1=1e-6, lambda2=1e-9, p=50),
-    "cifar10-small": SearchPoint(lambda1=1e-6, lambda2=1e-10, p=50),
-    "gsc-small": SearchPoint(lambda1=1e-6, lambda2=1e-10, p=50),
-    "cifar10": SearchPoint.named("medium"),
-}
+PRESETS = tuple(POINTS)
 JOINT, SEQUENTIAL, FULL, TWO = "joint", "sequential", "full-t", "t2"
 VARIANTS = JOINT, SEQUENTIAL, FULL, TWO
 STAGES = "architecture", "pruning", "quantisation", "timesteps"
 COMPARED = {  # key, unit, digits, by what it is divided
-    "test_accuracy": ("points of accuracy", ".2f", 1.0),
-    "model_size_bits": ("kB", ".3f", 8e3),
-    "bit_synops": ("M Bit-SynOps", ".3f", 1e6),
-    "design_cpu_seconds": ("CPU s of design", ".1f", 1.0),
+    "test_accuracy": ("points of accuracy", "+.2f", 1.0),
+    "model_size_bits": ("kB", "+.3f", 8e3),
+    "bit_synops": ("M Bit-SynOps", "+.3f", 1e6),
+    "design_cpu_seconds": ("CPU s of design", "+.1f", 1.0),
+}
+COLUMNS = {
+    **TEST,
+    **COSTS,
+    "T by seed": lambda rows: " ".join(str(row["timesteps"]) for row in rows),
+    "search epochs": lambda rows: "+".join(map(str, rows[0]["search_epochs"])),
+    "search CPU s": lambda rows: mean_text([sum(row["search_cpu_seconds"]) for row in rows], ".1f"),
+    "design CPU s": mean_of("design_cpu_seconds", ".1f"),
 }
 
 
@@ -80,22 +70,15 @@ def split_epochs(epochs: int) -> tuple[int, ...]:
 
 
 def stages(point: SearchPoint, recipe: Recipe, found: Genotype | None, index: int) -> tuple[SearchPoint, Recipe, Held]:
-    """One of the four searches of the sequential design.
-
-    Args:
-        point: what the design is for.
-        recipe: of the joint search.
-        found: what the step before decoded; None before the first.
-        index: which step, from 0.
+    """One of the four searches of the sequential design, after the one that decoded ``found``.
 
     Returns:
         The point with p = 0 before pruning, the recipe with this step's epochs, and all that the step does not decide.
     """
     assert (found is None) == (index == 0)
-    own = replace(recipe, search_epochs=split_epochs(recipe.search_epochs)[index])
-    if STAGES[index] == "timesteps":
+    own, deciding = replace(recipe, search_epochs=split_epochs(recipe.search_epochs)[index]), STAGES[index]
+    if deciding == "timesteps":
         own = replace(own, psi_warmup_epochs=0)
-    deciding = STAGES[index]
     uncompressed = (max(recipe.bit_widths),) * recipe.cells
     held = Held(
         nodes=found.nodes if found else None,
@@ -112,137 +95,62 @@ def scored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**weights, **scores}
 
 
-@dataclass(frozen=True)
-class Searched:
-    """What a search, or a step of one, decided, and what it cost."""
-
-    result: SearchResult
-    cpu_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """The same by the clock."""
-        return sum(record.seconds for record in self.result.records)
-
-
-def one_search(
-    point: SearchPoint,
-    recipe: Recipe,
-    data: Dataset,
-    seed: int,
-    checkpoint: Path,
-    held: Held,
-    start: Mapping[str, Tensor] | None = None,
-) -> Searched:
-    """A search, or what is missing of it; ``checkpoint`` is written after every epoch."""
-    clock = EpochClock(checkpoint)
-    result = litesnn.search(
-        point, recipe, dataset=data, seed=seed, held=held, start=start, checkpoint=checkpoint, on_epoch=clock
-    )
-    return Searched(result, clock.total(result.records))
-
-
-def search_in_sequence(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> list[Searched]:
-    """The four searches, continued from checkpoints that begin with ``start``; the last has decided all."""
-    done: list[Searched] = []
+def search_in_sequence(point: SearchPoint, recipe: Recipe, data: Dataset, seed: int) -> list[SearchResult]:
+    """The four searches; the last has decided all."""
+    done: list[SearchResult] = []
     for index, name in enumerate(STAGES):
-        before = done[-1].result if done else None
+        before = done[-1] if done else None
         at, own, held = stages(point, recipe, before.genotype if before else None, index)
         weights = before.weights if before else None
         if name == "pruning" and weights is not None:
             weights = scored(weights)
-        done.append(one_search(at, own, data, seed, start.with_name(f"{start.name}.{name}"), held, weights))
+        done.append(litesnn.search(at, own, dataset=data, seed=seed, held=held, start=weights))
     return done
 
 
-def train(variant: str, point: SearchPoint, recipe: Recipe, data: Dataset, seed: int, start: Path) -> Row:
-    """One design by a variant: search, retraining and one test, continued from checkpoints that begin with ``start``."""
+def train(record: Record, variant: str, seed: int, data: Dataset) -> Row:
+    """One design by a variant: search, retraining and one test."""
+    point, recipe, began = POINTS[record.preset], record.recipe, time.process_time()
     if variant == SEQUENTIAL:
-        parts = search_in_sequence(point, recipe, data, seed, start)
+        parts = search_in_sequence(point, recipe, data, seed)
     else:
         held = Held(timesteps={JOINT: None, FULL: recipe.timesteps, TWO: 2}[variant])
-        parts = [one_search(point, recipe, data, seed, start.with_name(f"{start.name}.search"), held)]
-    checkpoint = start.with_name(f"{start.name}.retrain")
-    clock = EpochClock(checkpoint)
-    genotype = parts[-1].result.genotype
-    trained = litesnn.retrain(genotype, recipe, dataset=data, seed=seed, checkpoint=checkpoint, on_epoch=clock)
-    searching, retraining = [part.cpu_seconds for part in parts], clock.total(trained.records)
+        parts = [litesnn.search(point, recipe, dataset=data, seed=seed, held=held)]
+    searched = time.process_time()
+    trained = litesnn.retrain(parts[-1].genotype, recipe, dataset=data, seed=seed)
+    ended = time.process_time()
     return {
         **measured(trained),
-        "search_epochs": [len(part.result.records) for part in parts],
-        "search_cpu_seconds": searching,
-        "retrain_cpu_seconds": retraining,
-        "design_cpu_seconds": sum(searching) + retraining,
-        "search_seconds": [part.seconds for part in parts],
-        "retrain_seconds": sum(record.seconds for record in trained.records),
+        "search_epochs": [len(result.records) for result in parts],
+        "search_cpu_seconds": [searched - began],
+        "retrain_cpu_seconds": ended - searched,
+        "design_cpu_seconds": ended - began,
     }
 
 
-def difference(runs: Sequence[Row], variant: str) -> str:
-    """One line: what a variant has more or less than the joint search, over the seeds that both have."""
-    parts = []
-    for key, (unit, form, divisor) in COMPARED.items():
-        values = [change / divisor for change in paired(runs, JOINT, variant, key)]
-        text = f"{statistics.mean(values):+{form}}"
-        parts.append(f"{text} ± {statistics.stdev(values):{form}} {unit}" if len(values) > 1 else f"{text} {unit}")
-    count = len(paired(runs, JOINT, variant, "test_accuracy"))
-    return f"{variant} less joint, by seed ({count}): " + ", ".join(parts)
+def notes(found: dict[str, Any]) -> list[str]:
+    """What each variant has more or less than the joint search, over the seeds that both have."""
+    lines = []
+    for variant in VARIANTS[1:]:
+        changes = {key: paired(found["runs"], JOINT, variant, key) for key in COMPARED}
+        if count := len(changes["test_accuracy"]):
+            parts = [
+                f"{mean_text([change / by for change in changes[key]], form)} {unit}"
+                for key, (unit, form, by) in COMPARED.items()
+            ]
+            lines.append(f"- {variant} less joint, by seed ({count}): {', '.join(parts)}")
+    return lines
 
 
-def report(result: dict[str, Any]) -> str:
-    """The stored record as a table, mean ± standard deviation, and every variant's differences from the joint search."""
-    lines = heading(result)
-    for preset, found in presets_of(result):
-        body = []
-        for variant, rows in by_variant(found["runs"], VARIANTS):
-            body.append(
-                [
-                    f"{preset} {variant}",
-                    mean_text([row["test_accuracy"] for row in rows], ".2f"),
-                    mean_text([row["model_size_bits"] / 8e3 for row in rows], ".3f"),
-                    mean_text([row["bit_synops"] / 1e6 for row in rows], ".3f"),
-                    mean_text([statistics.mean(row["bits"]) for row in rows], ".2f"),
-                    " ".join(str(row["timesteps"]) for row in rows),
-                    "+".join(map(str, rows[0]["search_epochs"])),
-                    mean_text([sum(row["search_cpu_seconds"]) for row in rows], ".1f"),
-                    mean_text([row["design_cpu_seconds"] for row in rows], ".1f"),
-                    str(len(rows)),
-                ]
-            )
-        header = (
-            "test % |size kB|Bit-SynOps M|bits, mean of cells|T by seed|search epochs|search CPU s|design CPU s|seeds"
-        )
-        lines += table(["", *(name.strip() for name in header.split("|"))], body)
-        for variant in VARIANTS[1:]:
-            if paired(found["runs"], JOINT, variant, "test_accuracy"):
-                lines.append(difference(found["runs"], variant))
-        lines.append("")
-    return "\n".join(lines)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which variants."""
+    text = "which to train (default: all)"
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help=text)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
-    made = parser("sequential", __doc__, list(POINTS))
-    made.add_argument(
-        "--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="which to train (default: all)"
-    )
-    options = made.parse_args(arguments)
-
-    def work(record: Record) -> None:
-        recipe = record.recipe
-        if SEQUENTIAL in options.variants:
-            split_epochs(recipe.search_epochs)  # before anything is trained
-        if TWO in options.variants:
-            Held(timesteps=2).check_fits(recipe)
-        record.complete(
-            options.variants,
-            lambda variant, seed, data: train(
-                variant, POINTS[options.preset], recipe, data, seed, record.start(variant, seed)
-            ),
-        )
-
-    return run_command("sequential", options, work, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def before(record: Record) -> None:
+    """Refuses what cannot be searched before anything is trained."""
+    if SEQUENTIAL in record.options.variants:
+        split_epochs(record.recipe.search_epochs)
+    if TWO in record.options.variants:
+        Held(timesteps=2).check_fits(record.recipe)

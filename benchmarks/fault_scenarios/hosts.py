@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0
 _MARK = "LITESNN_FAULT_HOST"
@@ -46,11 +48,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 
 
 class Hosts:
-    """A cluster on this machine, its hosts told apart by name; the driver is a host too.
-
-    Args:
-        **variables: added to the environment of all that is started.
-    """
+    """A cluster on this machine, its hosts told apart by name; the driver is a host too. All get the ``variables``."""
 
     def __init__(self, **variables: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # the path of a socket in it must be short
@@ -58,71 +56,70 @@ class Hosts:
         token = self.folder / "token"
         token.write_text(secrets.token_hex(32), encoding="utf-8")
         token.chmod(0o600)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.environment = {
-            **kept,
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             **variables,
         }
-        self.ip, self.port = "127.0.0.1", free_port()
+        self.address = ""
 
-    @property
-    def address(self) -> str:
-        """Of the head."""
-        return f"{self.ip}:{self.port}"
-
-    def start_head(self, name: str = "head", cpus: int = 1, inside: Iterable[str] = (), ip: str = "") -> None:
-        """Starts a head, a new one of the cluster if there was one, and waits until it is there.
-
-        Args:
-            name: of the host.
-            cpus: that it offers.
-            inside: words before its command, such as those that enter a network namespace.
-            ip: its address, if it has one of its own.
-        """
-        self.ip, self.port = ip or "127.0.0.1", free_port()
-        options = ["--head", f"--port={self.port}", "--include-dashboard=false", *_at(ip)]
-        self._start_node(name, [*options, f"--ray-client-server-port={free_port()}", f"--num-cpus={cpus}"], inside)
+    def start_head(self, name: str = "head", inside: Iterable[str] = (), ip: str = "127.0.0.1") -> None:
+        """Starts a head with room for one trial, a new one of the cluster if there was one; ``inside``: see ``start_node``."""
+        port = free_port()
+        self.address = f"{ip}:{port}"
+        options = ["--head", f"--port={port}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
+        self._start_node(name, options, inside, ip)
 
     def start_node(
-        self, name: str, cpus: int = 1, inside: Iterable[str] = (), ip: str = "", supervised: bool = False
+        self, name: str, inside: Iterable[str] = (), ip: str = "127.0.0.1", supervised: bool = False
     ) -> None:
-        """Starts a further host and waits until it has joined.
+        """Starts a further host with room for one trial.
 
         Args:
             name: of the host.
-            cpus: that it offers.
-            inside: words before its command.
-            ip: its address, if it has one of its own.
+            inside: words before its command, such as those that enter a network namespace.
+            ip: its address.
             supervised: whether Ray is started there again whenever it ends, as an init system would.
         """
-        options = [f"--address={self.address}", f"--num-cpus={cpus}", *_at(ip)]
         again = ["sh", "-c", 'until "$@" && false; do sleep 1; done', "supervisor"] if supervised else []
-        self._start_node(name, options, [*inside, *again])
+        self._start_node(name, [f"--address={self.address}"], [*inside, *again], ip)
+
+    def _start_node(self, name: str, options: list[str], before: Iterable[str], ip: str) -> None:
+        program = [str(Path(sys.executable).parent / "ray"), "start", "--block", f"--temp-dir={self.folder / name}"]
+        options = [*options, *([] if ip == "127.0.0.1" else [f"--node-ip-address={ip}"]), "--num-cpus=1"]
+        # Ports of its own choice: several hosts share this machine's.
+        ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+        limits = ["--object-store-memory=100000000", "--disable-usage-stats"]
+        earlier = self.starts(name)
+        for _ in range(_STARTS):
+            node = self.start(name, [*before, *program, *ports, *limits, *options])
+            wait_until(lambda: node.poll() is not None or self.starts(name) > earlier, f"start of {name}")  # noqa: B023
+            if node.poll() is None:
+                return
+            self.kill(name)
+        raise Stuck(f"{name} did not start: {self.output(name)[-400:]}")
 
     def starts(self, name: str) -> int:
         """How often Ray has come up on a host."""
-        return self._log(name).read_text(encoding="utf-8", errors="replace").count("Ray runtime started")
+        return self.output(name).count("Ray runtime started")
 
-    def start(self, name: str, command: Iterable[str], **variables: str) -> subprocess.Popen[str]:
+    def start(self, name: str, command: Iterable[str]) -> subprocess.Popen[str]:
         """Starts a program as a host of its own; what it prints can be read from its log."""
+        environment = {**self.environment, _MARK: f"{self.run}-{name}"}
+        settings: dict[str, Any] = {"stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
         with self._log(name).open("a") as log:
-            return subprocess.Popen(
-                list(command),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                cwd=self.folder,
-                env={**self.environment, **variables, _MARK: f"{self.run}-{name}"},
-                start_new_session=True,
-            )
+            return subprocess.Popen(list(command), stdout=log, cwd=self.folder, env=environment, **settings)
 
     def output(self, name: str) -> str:
         """All that a host's programs have printed."""
-        return self._log(name).read_text(encoding="utf-8", errors="replace")
+        log = self._log(name)
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
     def alive(self, name: str = "") -> set[int]:
         """Process ids of a host, or of all.
@@ -130,19 +127,13 @@ class Hosts:
         Those that carry the mark, and what they have started: a process that gives itself a title may write it over
         its environment.
         """
-        wanted = f"{_MARK}={self.run}-{name}".encode()
         found, parents = set(), {}
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            with suppress(OSError):
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                state, parent = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
-                if state == "Z":
-                    continue
-                parents[int(folder.name)] = int(parent)
-                if any(one == wanted or (not name and one.startswith(wanted)) for one in variables):
-                    found.add(int(folder.name))
+        for process in psutil.process_iter(["environ", "ppid", "status"]):
+            if process.info["status"] != psutil.STATUS_ZOMBIE:
+                parents[process.pid] = process.info["ppid"]
+                mark = (process.info["environ"] or {}).get(_MARK, "")
+                if mark == f"{self.run}-{name}" or (not name and mark.startswith(f"{self.run}-")):
+                    found.add(process.pid)
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= more
         return found
@@ -155,24 +146,6 @@ class Hosts:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
 
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
-    def _start_node(self, name: str, options: list[str], before: Iterable[str]) -> None:
-        program = str(Path(sys.executable).parent / "ray")
-        folder = f"--temp-dir={self.folder / name}"
-        # Ports of its own choice: several hosts share this machine's.
-        ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
-        limits = ["--object-store-memory=100000000", "--disable-usage-stats"]
-        before_this = self.starts(name) if self._log(name).exists() else 0
-        for _ in range(_STARTS):
-            node = self.start(name, [*before, program, "start", "--block", folder, *ports, *limits, *options])
-            wait_until(lambda: node.poll() is not None or self.starts(name) > before_this, f"start of {name}")  # noqa: B023
-            if node.poll() is None:
-                return
-            self.kill(name)
-        raise Stuck(f"{name} did not start: {self.output(name)[-400:]}")
-
     def __enter__(self) -> Hosts:
         return self
 
@@ -181,8 +154,12 @@ class Hosts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _at(ip: str) -> list[str]:
-    return [f"--node-ip-address={ip}"] if ip else []
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def free_port() -> int:

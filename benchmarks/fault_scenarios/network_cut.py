@@ -35,13 +35,9 @@ def _cut(stage: Stage) -> None:
         run = stage.drive(inside=inside[0])
         stage.wait_epochs(6, 40, run)
 
-        def there() -> set[str]:
-            node = stage.hosts.alive("node")
-            return {trial for trial, pid in stage.watch.claims().items() if pid in node}
-
-        stage.strike(stage.wait(there, "a trial on the host that will be cut off", run))
+        stage.strike(stage.wait(lambda: stage.on("node"), "a trial on the host that will be cut off", run))
         _ip("-n", spaces[0], "link", "set", links[0], "down")
-        stage.wait(lambda: not set(stage.watch.claims().values()) & stage.hosts.alive("node"), "Ray to notice", run)
+        stage.wait(lambda: not stage.on("node"), "Ray to notice", run)
         stage.facts["noticed_s"] = round(time.monotonic() - stage.moment, 1)
         _ip("-n", spaces[0], "link", "set", links[0], "up")
         healed = time.monotonic()

@@ -9,9 +9,7 @@ from benchmarks.fault_scenarios.stage import Scenario, Stage
 
 
 def _worker(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
+    run = stage.begin(4, 16)
     trial, pid = stage.chance.choice(sorted(stage.wait(stage.watch.claims, "a trial under way", run).items()))
     stage.strike({trial})
     os.kill(pid, signal.SIGKILL)
@@ -19,18 +17,14 @@ def _worker(stage: Stage) -> None:
 
 
 def _node(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
-    stage.strike(stage.wait(lambda: _on(stage, "node"), "a trial on the node", run))
+    run = stage.begin(4, 16)
+    stage.strike(stage.wait(lambda: stage.on("node"), "a trial on the node", run))
     stage.hosts.kill("node")
     stage.end(run)
 
 
 def _driver(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 50, run)
+    stage.begin(8, 50)
     stage.strike(stage.watch.claims())
     stage.hosts.kill("driver")
     stage.end(stage.drive())
@@ -38,9 +32,7 @@ def _driver(stage: Stage) -> None:
 
 def _head(stage: Stage) -> None:
     """The driver dies with the head; the other host is left to notice by itself, with its trial still running."""
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 50, run)
+    stage.begin(8, 50)
     stage.strike(stage.watch.claims())
     stage.hosts.kill("driver")
     stage.hosts.kill("head")
@@ -55,14 +47,8 @@ def _joins(stage: Stage) -> None:
     stage.wait_epochs(4, 16, run)
     stage.hosts.start_node("late")
     stage.strike(())
-    stage.affected = stage.wait(lambda: _on(stage, "late"), "a trial on the new node", run)
+    stage.affected = stage.wait(lambda: stage.on("late"), "a trial on the new node", run)
     stage.end(run)
-
-
-def _on(stage: Stage, host: str) -> set[str]:
-    """Trials that run on a host."""
-    there = stage.hosts.alive(host)
-    return {trial for trial, pid in stage.watch.claims().items() if pid in there}
 
 
 SCENARIOS = {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,26 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_scenarios.hosts import ROOT, Hosts, Stuck, wait_until
-from benchmarks.fault_scenarios.watch import Calm, Watch, front_of, losses
+from benchmarks.fault_scenarios.watch import Watch, calm, front_of, losses
 from litesnn.config import Recipe
 from tune.plan.points import Trial, parse_points
+from tune.storage.store import Experiment
 
 POINTS = "0,0,0 0,0,50 0,0,80 1e-6,1e-9,50 1e-6,1e-9,80 1e-5,1e-8,90"
 SEARCH_EPOCHS, RETRAIN_EPOCHS = 2, 14
-_TINY = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "timesteps": 2}
+_TINY: dict[str, Any] = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "timesteps": 2}
 _TINY |= {"search_batch": 100, "retrain_batch": 100, "search_epochs": SEARCH_EPOCHS}
 
 
 class Stage:
-    """What a scenario acts on.
-
-    Args:
-        hosts: nothing runs there yet.
-        storage: an empty folder for results.
-        watch: of the experiment.
-        options: of every command of this repetition.
-        chance: decides when the fault comes, and whom it meets.
-    """
+    """What a scenario acts on; ``chance`` decides when the fault comes, and whom it meets."""
 
     def __init__(self, hosts: Hosts, storage: Path, watch: Watch, options: list[str], chance: random.Random) -> None:
         self.hosts, self.storage, self.watch, self.options, self.chance = hosts, storage, watch, options, chance
@@ -47,10 +41,22 @@ class Stage:
         self.hosts.start_head()
         self.hosts.start_node("node")
 
+    def begin(self, least: int, most: int, *more: str) -> subprocess.Popen[str]:
+        """The command on two hosts, when a random number of epochs is on disk."""
+        self.two_hosts()
+        run = self.drive(*more)
+        self.wait_epochs(least, most, run)
+        return run
+
     def drive(self, *more: str, inside: Iterable[str] = ()) -> subprocess.Popen[str]:
         """Starts the command, as the host ``driver``."""
         program = [sys.executable, str(ROOT / "tune" / "pareto.py"), "run", "--address", self.hosts.address]
         return self.hosts.start("driver", [*inside, *program, "--storage", str(self.storage), *self.options, *more])
+
+    def on(self, host: str) -> set[str]:
+        """Trials that run on a host."""
+        there = self.hosts.alive(host)
+        return {trial for trial, pid in self.watch.claims().items() if pid in there}
 
     def wait_epochs(self, least: int, most: int, run: subprocess.Popen[str]) -> None:
         """Waits for a random number of epochs on disk, and for a random part of an epoch more."""
@@ -88,27 +94,16 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A kind of fault.
+    """A kind of fault."""
 
-    Args:
-        what: it is, for the table.
-        act: builds the cluster, runs the command, brings the fault, waits for the end.
-        options: more options of the command.
-        points: as ``--points``.
-        retrain_epochs: how long trials are.
-        variables: environment of everything on the cluster, given the folder of results.
-        ends: states that trials are to end in, by name, other than finished.
-        needs: says what is missing on this machine, or nothing.
-    """
-
-    what: str
-    act: Callable[[Stage], None]
-    options: tuple[str, ...] = ()
-    points: str = POINTS
+    what: str  # it is, for the table
+    act: Callable[[Stage], None]  # builds the cluster, runs the command, brings the fault, waits for the end
+    options: tuple[str, ...] = ()  # more of the command
+    points: str = POINTS  # as ``--points``
     retrain_epochs: int = RETRAIN_EPOCHS
-    variables: Callable[[Path], dict[str, str]] = field(default=lambda storage: {})
-    ends: Mapping[str, str] = field(default_factory=dict)
-    needs: Callable[[], str] = field(default=lambda: "")
+    variables: Callable[[Path], dict[str, str]] = field(default=lambda storage: {})  # environment of all on the cluster
+    ends: Mapping[str, str] = field(default_factory=dict)  # states that trials end in, by name, other than finished
+    needs: Callable[[], str] = field(default=lambda: "")  # says what is missing on this machine, or nothing
 
     @property
     def trials(self) -> set[str]:
@@ -116,52 +111,40 @@ class Scenario:
         return {Trial(point=point, seed=0).name for point in parse_points(self.points)}
 
 
-def tiny_options(retrain_epochs: int) -> list[str]:
-    """The command's options for trials of seconds."""
-    options = ["--retrain-epochs", str(retrain_epochs)]
-    for name, value in _TINY.items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        options += [f"--{name.replace('_', '-')}", text]
-    return options
-
-
 @cache
-def _calm(points: str, retrain_epochs: int) -> Calm:
-    folder = tempfile.mkdtemp(prefix="calm-")
-    return Calm(Recipe.preset("digits", **_TINY, retrain_epochs=retrain_epochs), points, Path(folder))
+def _calm(points: str, retrain_epochs: int) -> Experiment:
+    recipe = Recipe.preset("digits", **_TINY, retrain_epochs=retrain_epochs)
+    return calm(recipe, points, Path(tempfile.mkdtemp(prefix="calm-")))
 
 
 def perform(scenario: Scenario, seed: int) -> dict[str, Any]:
     """Runs one repetition; ready for JSON. What goes wrong is in it under ``wrong``, nothing is raised."""
-    calm = _calm(scenario.points, scenario.retrain_epochs)
-    started = time.monotonic()
-    wrong: list[str] = []
+    undisturbed = _calm(scenario.points, scenario.retrain_epochs)
+    started, wrong = time.monotonic(), []
+    sizes = {**_TINY, "widths": "1,2", "retrain_epochs": scenario.retrain_epochs, "points": scenario.points}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         storage = Path(folder) / "results"
         storage.mkdir()
-        options = [*tiny_options(scenario.retrain_epochs), "--no-early-stopping", "--points", scenario.points]
         with Hosts(**scenario.variables(storage)) as hosts, Watch(storage / "digits") as watch:
-            stage = Stage(hosts, storage, watch, [*options, *scenario.options], random.Random(seed))
+            every = [*options, "--no-early-stopping", *scenario.options]
+            stage = Stage(hosts, storage, watch, every, random.Random(seed))
             try:
                 scenario.act(stage)
             except Stuck as error:
                 wrong.append(str(error))
-            said = hosts.output("driver") if (hosts.folder / "driver.log").exists() else ""
+            said = hosts.output("driver")
         lost = losses(stage.before, watch, scenario.trials)
-        states = watch.results()
+        states = {name: str(row["status"]) for name, row in watch.rows().items()}
         wrong += [f"lost: {what}" for what in lost]
         for name in sorted(scenario.trials):
             expected = scenario.ends.get(name, "finished")
             if states.get(name) != expected:
                 wrong.append(f"{name}: expected {expected}, got {states.get(name)}")
-        others = {name for name in scenario.ends}
-        here, there = front_of(watch.experiment, others), calm.front(others)
+        here, there = (front_of(found, set(scenario.ends)) for found in (watch.experiment, undisturbed))
         same = not wrong and here == there
         if not wrong and not same:
-            different = [row for row in here if row not in there], [row for row in there if row not in here]
-            wrong.append(
-                f"the front is another than that of an undisturbed run: {different[0]} instead of {different[1]}"
-            )
+            wrong.append(f"the front is another than that of an undisturbed run: {here} instead of {there}")
         recovery = watch.recovered_after(stage.moment, stage.affected)
         return {
             "seed": seed,
@@ -171,7 +154,7 @@ def perform(scenario: Scenario, seed: int) -> dict[str, Any]:
             "epochs_repeated": watch.repeated(scenario.trials),
             "losses": len(lost),
             "same_front": same,
-            "states": {state: list(states.values()).count(state) for state in sorted(set(states.values()))},
+            "states": dict(sorted(Counter(states.values()).items())),
             "facts": stage.facts,
             "wrong": wrong,
             **({"output": said[-2000:]} if wrong else {}),

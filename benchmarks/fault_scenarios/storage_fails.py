@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -41,17 +42,12 @@ def not_root() -> str:
 def _full(stage: Stage) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(stage.storage)], check=True)
     try:
-        stage.two_hosts()
-        run = stage.drive()
-        stage.wait_epochs(4, 16, run)
+        run = stage.begin(4, 16)
         ballast = stage.storage / "ballast"
         filled = time.monotonic()
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                pass
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
         last = [filled, stage.watch.epochs()]
         wanted = stage.chance.uniform(*_FULL_S)
 
@@ -83,9 +79,7 @@ def _failing(stage: Stage) -> None:
 
 
 def _damaged(stage: Stage) -> None:
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(8, 16, run)
+    run = stage.begin(8, 16)
 
     def both() -> tuple[str, int, Path] | None:
         """A stopped trial with two checkpoints of the phase that it is in; nothing of it moves while they are looked at."""
@@ -94,7 +88,7 @@ def _damaged(stage: Stage) -> None:
             folder = stage.watch.trials / trial
             newest = folder / ("retrain.pt" if (folder / "genotype.json").exists() else "search.pt")
             metrics = folder / "metrics.jsonl"
-            written = metrics.stat().st_mtime_ns >= newest.stat().st_mtime_ns if newest.exists() else False
+            written = newest.exists() and metrics.stat().st_mtime_ns >= newest.stat().st_mtime_ns
             if written and newest.with_name(newest.name.replace(".pt", ".previous.pt")).exists():
                 return trial, pid, newest
             os.kill(pid, signal.SIGCONT)
@@ -109,9 +103,8 @@ def _damaged(stage: Stage) -> None:
         stage.facts["damage"] = f"truncated to {len(content)} bytes"
     else:
         at = stage.chance.randrange(len(content) // 4, len(content) // 2)
-        content[at : at + 200] = bytes(
-            byte ^ 0xFF for byte in content[at : at + 200]
-        )  # more than the padding between parts
+        # More than the padding between parts.
+        content[at : at + 200] = bytes(byte ^ 0xFF for byte in content[at : at + 200])
         stage.facts["damage"] = f"200 bytes altered at {at} of {len(content)}"
     newest.write_bytes(content)
     os.kill(pid, signal.SIGKILL)
@@ -128,11 +121,7 @@ SCENARIOS = {
     "failing": Scenario(
         what=f"every {_EVERY}th write, fsync and rename of each process fails",
         act=_failing,
-        variables=lambda storage: {
-            "LD_PRELOAD": shim(),
-            "SHIM_PREFIX": str(storage),
-            "SHIM_EVERY": str(_EVERY),
-        },
+        variables=lambda storage: {"LD_PRELOAD": shim(), "SHIM_PREFIX": str(storage), "SHIM_EVERY": str(_EVERY)},
         needs=no_compiler,
     ),
     "damaged": Scenario(what="the newest checkpoint truncated or altered, and its trial killed", act=_damaged),

@@ -21,9 +21,7 @@ _DAY = 24 * 60 * 60
 
 def _hang(stage: Stage) -> None:
     """One trial is stopped once, another one in every attempt that it makes."""
-    stage.two_hosts()
-    run = stage.drive()
-    stage.wait_epochs(4, 16, run)
+    run = stage.begin(4, 16)
     over = threading.Event()
     stopped: set[int] = set()
 
@@ -39,19 +37,15 @@ def _hang(stage: Stage) -> None:
     stage.strike(())
     thread.start()
     try:
-        others = stage.wait(
-            lambda: {name: pid for name, pid in stage.watch.claims().items() if name != _HANGS}, "another trial", run
-        )
-        trial = sorted(others)[0]
-        stage.affected = {trial}
-        os.kill(others[trial], signal.SIGSTOP)
+        others = stage.wait(lambda: stage.watch.claims().keys() - {_HANGS}, "another trial", run)
+        stage.affected = {min(others)}
+        os.kill(stage.watch.claims()[min(others)], signal.SIGSTOP)
         stage.end(run)
     finally:
         over.set()
         thread.join()
     stage.facts["attempts_of_the_trial_that_always_hangs"] = len(stopped)
-    rows = {row["trial"]: row for row in stage.watch.experiment.table().to_dict("records")}
-    stage.facts["reason"] = str(rows[_HANGS]["reason"])
+    stage.facts["reason"] = str(stage.watch.rows()[_HANGS]["reason"])
     if not stage.facts["reason"].startswith("hung: no report for"):
         raise Stuck(f"{_HANGS} has another reason: {stage.facts['reason']}")
 
@@ -60,16 +54,13 @@ def _diverge(stage: Stage) -> None:
     stage.two_hosts()
     stage.strike(())
     stage.end(stage.drive())
-    rows = {row["trial"]: row for row in stage.watch.experiment.table().to_dict("records")}
-    stage.facts["reason"] = str(rows[_DIVERGES]["reason"])
+    stage.facts["reason"] = str(stage.watch.rows()[_DIVERGES]["reason"])
 
 
 def _clock(stage: Stage) -> None:
     """A day forward, then two days back; the budgets of time are hours and minutes."""
     file = Path(stage.hosts.environment["SHIM_CLOCK"])
-    stage.two_hosts()
-    run = stage.drive("--time-budget", "1h", "--trial-timeout", "10m")
-    stage.wait_epochs(6, 16, run)
+    run = stage.begin(6, 16, "--time-budget", "1h", "--trial-timeout", "10m")
     stage.strike(stage.watch.claims())
     file.write_bytes(struct.pack("=q", _DAY))
     wanted = stage.watch.epochs() + 24

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.fault_scenarios.hosts import is_alive
 from litesnn.config import Recipe
 from tune.plan.points import Trial, parse_points
 from tune.results.front import front
@@ -25,12 +26,9 @@ Epoch = tuple[str, int]
 
 
 class Watch:
-    """Reads the trials' files again and again while a run is under way.
+    """Reads the trials' files of an experiment again and again while a run is under way.
 
     An epoch is told from its repetition by the seconds that it took, which are never the same to the last digit.
-
-    Args:
-        experiment: that is run.
     """
 
     def __init__(self, experiment: Path) -> None:
@@ -82,13 +80,14 @@ class Watch:
         for path in self.trials.glob("*/attempt.txt"):
             with suppress(OSError, IndexError, ValueError):
                 pid = int(path.read_text(encoding="utf-8").split()[1])
-                if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z":
+                if is_alive(pid):
                     found[path.parent.name] = pid
         return found
 
-    def results(self) -> dict[str, str]:
-        """The state of every trial that has one."""
-        return {str(row["trial"]): str(row["status"]) for row in self.experiment.table().to_dict("records")}
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The row of every trial that has a state."""
+        rows = self.experiment.table().to_dict("records")
+        return {str(row["trial"]): {str(key): value for key, value in row.items()} for row in rows}
 
     def finished_files(self) -> dict[Path, bytes]:
         """Every file of the trials that are finished, diverged or stopped."""
@@ -117,46 +116,30 @@ class Watch:
         return max(times, default=None)
 
 
-class Calm:
-    """The results of an undisturbed run of the same points, made once in this process without Ray.
-
-    Args:
-        recipe: of the experiment.
-        points: as the option ``--points``.
-        folder: where to make them.
-    """
-
-    def __init__(self, recipe: Recipe, points: str, folder: Path) -> None:
-        torch.set_num_threads(1)
-        data = load_arrays(recipe, None, False)
-        self.experiment = Experiment(folder / "digits")
-        for point in parse_points(points):
-            trial = self.experiment.trial(Trial(point=point, seed=0).name)
-            search_and_retrain(point, recipe, 0, trial, data, torch.device("cpu"), lambda record: None)
-
-    def front(self, without: set[str]) -> list[dict[str, Any]]:
-        """The front without some trials."""
-        return front_of(self.experiment, without)
+def calm(recipe: Recipe, points: str, folder: Path) -> Experiment:
+    """The results of an undisturbed run of the same points, made in this process without Ray."""
+    torch.set_num_threads(1)
+    data, found = load_arrays(recipe, None, False), Experiment(folder)
+    for point in parse_points(points):
+        trial = found.trial(Trial(point=point, seed=0).name)
+        search_and_retrain(point, recipe, 0, trial, data, torch.device("cpu"), lambda record: None)
+    return found
 
 
 def front_of(experiment: Experiment, without: set[str]) -> list[dict[str, Any]]:
     """The networks on an experiment's front with their figures, without some trials."""
     table = experiment.table()
-    chosen = front(table[~table["trial"].isin(without)])
-    return [{str(key): value for key, value in row.items()} for row in chosen[_COLUMNS].to_dict("records")]
+    rows = front(table[~table["trial"].isin(without)])[_COLUMNS].to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
 
 
 def losses(before: dict[Path, bytes], watch: Watch, expected: set[str]) -> list[str]:
-    """What was lost: files of finished trials that are no more as they were, and points without a state at the end.
-
-    Args:
-        before: files of finished trials when the fault came.
-        watch: of the run, at its end.
-        expected: names of all trials.
-    """
-    changed = [str(path) for path, content in before.items() if read_bytes(path) != content]
-    states = watch.results()
-    rows = {str(row["trial"]): row for row in watch.experiment.table().to_dict("records")}
-    open_ends = [name for name in expected if states.get(name) not in (*OUTCOMES, "failed")]
-    unsaid = [name for name in expected - set(open_ends) if states[name] != FINISHED and not rows[name]["reason"]]
-    return [*changed, *(f"{name}: no outcome" for name in open_ends), *(f"{name}: no reason" for name in unsaid)]
+    """What was lost of the files of finished trials when the fault came, and which of the expected trials have no state."""
+    lost, rows = [str(path) for path, content in before.items() if read_bytes(path) != content], watch.rows()
+    for name in sorted(expected):
+        status = rows.get(name, {}).get("status")
+        if status not in (*OUTCOMES, "failed"):
+            lost.append(f"{name}: no outcome")
+        elif status != FINISHED and not rows[name]["reason"]:
+            lost.append(f"{name}: no reason")
+    return lost

@@ -8,24 +8,22 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
-from benchmarks.comparisons import ablation, additions, compconv, distributions, energy
+from benchmarks import energy
+from benchmarks.comparisons import compconv, masks, sequential
 from benchmarks.comparisons.compconv import BranchedCompConv, BranchedSearch
-from benchmarks.comparisons.repeats import Row, mean_text, paired
-from benchmarks.record import RESULTS
+from benchmarks.comparisons.repeats import mean_text, paired, run
 from benchmarks.sides import random_data
-from litesnn import Recipe, SearchPoint, retrain
+from litesnn import Recipe, SearchPoint
 from litesnn.cell import EdgeConvs
 from litesnn.compconv import CompConv
-from litesnn.genotype import Genotype
 from litesnn.joint_search import Search
 from litesnn.network import ArchParameters, Network
 
 NETWORK: dict[str, Any] = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "timesteps": 2}
 TINY = Recipe.preset("digits", **NETWORK)
 OPTIONS = (
-    "digits --seeds 2 --threads 1 --widths 1,2 --search-channels 4 --retrain-channels 4 --timesteps 2 --search-epochs 1 "
+    "digits --threads 1 --widths 1,2 --search-channels 4 --retrain-channels 4 --timesteps 2 --search-epochs 1 "
     "--retrain-epochs 1 --search-batch 100 --retrain-batch 100 --psi-warmup-epochs 0"
 ).split()
 
@@ -118,168 +116,44 @@ def test_a_search_learns_every_branch(p: float) -> None:
 
 
 @pytest.mark.slow
-def test_compconv_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_keeps_every_run_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "compconv.json"
-    options = [*OPTIONS, "--repeats", "1", "--sizes", "--work", str(tmp_path / "work"), "--out", str(out)]
-    one = options.index("2")
-    assert compconv.main([*options[:one], "1", *options[one + 1 :]]) == 0
-    first = read(out)["presets"]["digits"]
-    assert [(row["variant"], row["seed"]) for row in first["runs"]] == [("shared", 0), ("naive", 0)]
-    (step,) = first["steps"]
-    shared, naive = step["sides"]["shared"], step["sides"]["naive"]
-    assert naive["trained_numbers"] > 2 * shared["trained_numbers"]
-    assert all(0 < side["step_memory_mib"] < side["peak_memory_mib"] for side in (shared, naive))
-    ratio = naive["processor_seconds"]["median"] / shared["processor_seconds"]["median"]
-    assert step["naive_over_shared"]["processor_seconds"] == pytest.approx(ratio)
-
-    assert compconv.main(options) == 0  # goes on: what there is stays, two runs more
-    again = read(out)["presets"]["digits"]
-    assert again["runs"][:2] == first["runs"] and len(again["runs"]) == 4 and again["steps"] == first["steps"]
+    files = ["--out", str(out)]
+    assert run(compconv, [*OPTIONS, "--seeds", "1", *files]) == 0
+    first = read(out)["presets"]["digits"]["runs"]
+    assert [(row["variant"], row["seed"]) for row in first] == [("shared", 0), ("naive", 0)]
+    assert run(compconv, [*OPTIONS, "--seeds", "2", *files]) == 0  # what there is stays, two runs more
+    again = read(out)["presets"]["digits"]["runs"]
+    assert again[:2] == first and len(again) == 4
     printed, said = capsys.readouterr()
-    assert "digits naive" in printed and "naive takes" in printed and said.count("seed 0") == 2
+    assert "| digits naive |" in printed and "naive less shared, by seed" in printed and said.count("seed 0") == 2
 
     content = out.read_bytes()
-    assert compconv.main([*options, "--tau", "0.5"]) == 2
+    assert run(compconv, [*OPTIONS, *files, "--tau", "0.5"]) == 2
     assert "out: expected runs of the same recipe" in capsys.readouterr().err
-    assert ablation.main([*OPTIONS, "--out", str(out)]) == 2
-    assert "out: expected a record of ablation" in capsys.readouterr().err
+    assert run(masks, [*OPTIONS, *files]) == 2
+    assert "out: expected a record of masks" in capsys.readouterr().err
     assert out.read_bytes() == content
 
 
-@pytest.mark.parametrize("comparison", [compconv, distributions, ablation, energy])
+@pytest.mark.parametrize("comparison", [compconv, masks, sequential])
 def test_bad_input_is_one_line(comparison: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.json"
-    for bad, line in (
-        ("--seeds 0", "seeds: expected"),
-        ("--threads 0", "threads: expected"),
-        ("--nodes 0", "nodes: expected"),
-    ):
-        assert comparison.main([*OPTIONS, *bad.split(), "--out", str(out)]) == 2
+    for bad in ("--seeds 0", "--threads 0", "--nodes 0"):
+        assert run(comparison, [*OPTIONS, *bad.split(), "--out", str(out)]) == 2
         error = capsys.readouterr().err
-        assert line in error and error.count("\n") == 1
+        assert f"{bad.split()[0].strip('-')}: expected" in error and error.count("\n") == 1
     assert not out.exists()
-    with pytest.raises(SystemExit):
-        comparison.main(["mnist"])
 
 
-def test_histograms_by_hand() -> None:
-    """Eight weights of standard deviation 1: the three smallest and one large one pruned."""
-    weight = torch.tensor([-2.0, -1.0, -0.1, 0.0, 0.1, 1.0, 2.0, 0.0])
-    weight = weight / weight.std()
-    mask = torch.tensor([1.0, 1, 0, 0, 0, 1, 0, 1])
-    mixed = weight.sign() + (weight == 0)
-    (shape,) = (s for s in distributions.conv_shapes(TINY, 4, 10, None) if s.name == "classifier")
-    layer = distributions.Trained(shape=shape, weight=weight, mixed=mixed, mask=mask)
-    found = distributions.histograms(layer)
-    assert sum(found["weights"]) == 8 and sum(found["pruned"]) == 4 and len(found["edges"]) == distributions.BINS + 1
-    middle = distributions.BINS // 2
-    assert found["weights"][middle] == 2 and found["pruned"][middle] == 1  # the zeros
-    assert found["mixed"] == {"values": [-1, 1], "counts": [3, 5]}
-    assert found["output"] == {"values": [-1, 0, 1], "counts": [2, 4, 2]}
-    summary = distributions.summary(layer)
-    assert (summary["pruned"], summary["kept"], summary["levels"]) == (50, 4, 2)
-    assert summary["skewness"] == pytest.approx(0, abs=1e-6)
-
-
-def test_the_described_layers_are_those_that_the_network_uses() -> None:
-    search = Search(
-        SearchPoint(lambda1=0, lambda2=0, p=50), TINY, random_data(TINY, 10), seed=0, device=torch.device("cpu")
-    )
-    layers = {layer.shape.name: layer for layer in distributions.trained_layers(search)}
-    assert len(layers) == len(distributions.conv_shapes(TINY, 4, 10, None))
-    for index, cell in enumerate(search.network.cells):
-        shares = search.arch.shares().bits[index]
-        for group in cell.convs:
-            used = group.conv.compressed_weight(shares).detach()
-            for member, weight in zip(group.members, used.reshape(len(group.members), -1), strict=True):
-                op = ("conv3x3", "skip")[member.op]
-                found = layers[f"cell{index + 1}.node{member.node}.input{member.source}.{op}"]
-                torch.testing.assert_close(found.mixed * found.mask, weight, rtol=0, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_distributions_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, image = tmp_path / "x.json", tmp_path / "x.png"
-    files = ["--work", str(tmp_path / "work"), "--out", str(out), "--image", str(image)]
-    assert distributions.main([*OPTIONS, *files]) == 0
-    found = read(out)["presets"]["digits"]
-    count = found["shape"][0] * found["shape"][1] * found["shape"][2] ** 2
-    assert sum(found["weights"]) == sum(found["mixed"]["counts"]) == sum(found["output"]["counts"]) == count
-    assert sum(found["pruned"]) == count // 2 and sum(found["bit_shares"].values()) == pytest.approx(1)
-    assert len(found["mixed"]["values"]) <= 18  # 2 + 4 + 16 levels have 19 borders, of which 0 is in all three
-    with Image.open(image) as picture:
-        assert picture.format == "PNG" and len(set(picture.convert("RGB").get_flattened_data())) > 50
-    assert found["layer"] in capsys.readouterr().out
-
-
-def test_the_ablation_varies_one_lambda_at_a_time() -> None:
-    points = [ablation.point("cifar10", variant) for variant in ablation.VARIANTS]
-    assert [(at.lambda1, at.lambda2, at.p) for at in points] == [
-        (0, 0, 90),
-        (1e-9, 0, 90),
-        (1e-9, 1e-13, 90),
-        (5e-9, 1e-13, 90),
+def test_means_and_differences_by_hand() -> None:
+    runs = [
+        {"variant": v, "seed": s, "x": x}
+        for v, s, x in (("a", 0, 1), ("a", 1, 4), ("b", 1, 3), ("b", 0, 1.5), ("b", 2, 9))
     ]
-
-
-def run(variant: str, seed: int, size: float, count: float) -> Row:
-    return {"variant": variant, "seed": seed, "model_size_bits": size, "bit_synops": count}
-
-
-def test_a_direction_holds_only_if_the_figures_say_so() -> None:
-    runs = [run("λ1", 0, 10, 1), run("λ1", 1, 10, 4), run("λ1 and λ2", 1, 5, 3), run("λ1 and λ2", 0, 5, 1.5)]
-    assert paired(runs, "λ1", "λ1 and λ2", "bit_synops") == [0.5, -1]
-    size = ablation.verdict(runs, "λ1", "λ1 and λ2", "model_size_bits")
-    assert "model size -50 %" in size and "holds with every seed" in size
-    assert "Bit-SynOps -10 %" in (count := ablation.verdict(runs, "λ1", "λ1 and λ2", "bit_synops"))
-    assert "holds on average, with 1 of 2 seeds" in count
-    back = ablation.verdict(runs, "λ1 and λ2", "λ1", "model_size_bits")
-    assert "model size +100 %" in back and "does NOT hold: lower with 0 of 2 seeds" in back
+    assert paired(runs, "a", "b", "x") == [0.5, -1]
     assert mean_text([1.0, 2.0, 6.0], ".2f") == "3.00 ± 2.65" and mean_text([1.0], ".1f") == "1.0"
-
-
-@pytest.mark.slow
-def test_ablation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, image = tmp_path / "x.json", tmp_path / "x.png"
-    files = ["--work", str(tmp_path / "work"), "--out", str(out), "--image", str(image)]
-    assert ablation.main([*OPTIONS, *files]) == 0
-    runs = read(out)["presets"]["digits"]["runs"]
-    assert len(runs) == 2 * len(ablation.VARIANTS)
-    # The genotype's T, bits and kept weights make the size: p = 90 in all of them.
-    assert {row["genotype"]["p"] for row in runs} == {90}
-    printed = capsys.readouterr().out
-    assert printed.count("the paper's direction") == len(ablation.CLAIMS)
-    with Image.open(image) as picture:
-        assert picture.format == "PNG"
-
-
-def test_differences_and_factors_by_hand() -> None:
-    parts = {"synapses_mj": 1e-6, "memory_mj": 2e-6, "scales_mj": 0.0, "neurons_mj": 4e-6, "stem_mj": 1e-6}
-    row = {"additions": 1.2e6, "additions_exact": 1e6, "multiplications": 0.0, "energy_bits": parts}
-    assert additions.difference(row) == pytest.approx(20)
-    paper = 0.9e-9 * 1.2e6  # millijoule
-    assert additions.factor(row) == pytest.approx(8e-6 / paper)
-    assert additions.factor(row, "neurons") == pytest.approx(4e-6 / paper)
-
-
-def test_the_stored_record_of_additions_is_what_the_code_reads() -> None:
-    result = read(RESULTS / "additions.json")
-    printed = additions.report(result)
-    assert printed.count(", seed ") == 9 and printed.count("times the paper's energy") == 3
-    for row in result["presets"]["digits"]["runs"]:
-        assert row["additions_exact"] > 0 and sum(row["energy_bits"].values()) > 0
-        # The classifier is in both totals and in none of the causes.
-        assert 0.98 * row["additions"] < row["causes"]["eq_12"] < row["additions"]
-        assert 0.98 * row["additions_exact"] < row["causes"]["counted"] < row["additions_exact"]
-
-
-@pytest.mark.slow
-def test_additions_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "x.json"
-    assert additions.main([*OPTIONS, "--work", str(tmp_path / "work"), "--out", str(out)]) == 0
-    runs = read(out)["presets"]["digits"]["runs"]
-    assert sorted({row["genotype"]["p"] for row in runs}) == [50, 80, 95] and len(runs) == 6
-    assert capsys.readouterr().out.count("Eq. 12 differs by") == 3
+    assert mean_text([1.0, 2.0], "+.1f") == "+1.5 ± 0.7"
 
 
 def test_published_energies_follow_from_their_counts() -> None:
@@ -312,34 +186,7 @@ def test_what_is_printed_otherwise_is_noticed() -> None:
     assert not energy.derive({**ann, "additions_m": 970.20})["additions_agree"]
 
 
-@pytest.mark.slow
-def test_energy_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pairs = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
-    genotype = Genotype(nodes=pairs, bits=(2, 4), timesteps=2, p=50)
-    recipe = Recipe.preset("digits", **NETWORK, retrain_epochs=1, retrain_batch=200)
-    trained = retrain(genotype, recipe)
-    trained.model.save(tmp_path / "model.safetensors")
-    out = tmp_path / "x.json"
-    files = ["--work", str(tmp_path / "work"), "--out", str(out), "--model", str(tmp_path / "model.safetensors")]
-    assert energy.main([*OPTIONS, "--seeds", "1", *files]) == 0
-    result = read(out)
-    (model,) = result["models"]
-    assert model["additions"] == pytest.approx(trained.cost.additions)
-    assert model["multiplications"] == trained.cost.multiplications == 18 * 64 * 2  # half of 9 x 4 weights, T = 2
-    assert [row["variant"] for row in result["presets"]["digits"]["runs"]] == ["large", "medium", "small"]
-    line = next(line for line in capsys.readouterr().out.splitlines() if "model.safetensors" in line)
-    ratio = trained.cost.ann_energy_mj / trained.cost.energy_mj
-    assert line.split()[-1] == f"{ratio:.2f}"
-    assert energy.main([*OPTIONS, *files[:-1], str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("energy: model: expected a readable file")
-
-
-@pytest.mark.parametrize("comparison", [compconv, distributions, ablation, energy])
-def test_stored_results_are_what_the_code_reads(comparison: Any) -> None:
-    name = comparison.__name__.rpartition(".")[2]
-    result = read(RESULTS / f"{name}.json")
-    assert result["machine"]["cpu"] in comparison.report(result)
-    # The preset has learnt to train better since; what was compared are still networks of its space.
-    stored, now = Recipe.from_dict(result["presets"]["digits"]["recipe"]), Recipe.preset("digits")
-    space = "widths nodes bit_widths timesteps search_channels retrain_channels".split()
-    assert [getattr(stored, name) for name in space] == [getattr(now, name) for name in space]
+def test_the_command_of_energies_prints_every_published_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert energy.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"| {row['model']} |" in printed for row in energy.read_published()) and "(differs)" in printed

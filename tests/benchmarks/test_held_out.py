@@ -1,4 +1,4 @@
-"""Replays of runs that no rule was tuned on: shared searches by hand, recordings, made curves, and what must hold on them."""
+"""Replays of runs that no rule was tuned on: shared searches by hand, recordings, and what must hold on them."""
 
 import json
 import math
@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from benchmarks import held_out as benchmark
-from benchmarks.held_out import OURS, RECORDED, Outcome, draws, made, measure, ours, rules, sharing
+from benchmarks.held_out import OURS, RECORDED, Outcome, as_shipped, draws, outcome, rules, sharing
+from benchmarks.record import run
 from benchmarks.recordings import Recording, collect, main, read, searched_as
-from benchmarks.synthetic import FAMILIES, RETRAIN, SEARCH, family
+from benchmarks.replay import DATA
 from tune.plan.points import default_points, trials
+from tune.storage.store import FINISHED, STOPPED, Experiment
 
 
 def recordings() -> list[Recording]:
     return [
-        read(benchmark.DATA / file, name, chance=chance, val_samples=samples, ending=ending)
+        read(DATA / file, name, chance=chance, val_samples=samples, ending=ending)
         for name, file, ending, chance, samples in RECORDED
     ]
 
@@ -49,18 +51,19 @@ def test_the_first_recording_is_that_of_the_default_points() -> None:
 
 def test_rows_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A trial that shares its search has that of the other width; one that has not finished is left out."""
+    experiment = Experiment(tmp_path)
     for name, status, phases in (
-        ("l1_0-c_8-seed_0", "finished", ["search", "retrain"]),
-        ("l1_0-seed_0", "finished", ["retrain"]),
-        ("l1_1-seed_0", "stopped", ["search"]),
+        ("l1_0-c_8-seed_0", FINISHED, ["search", "retrain"]),
+        ("l1_0-seed_0", FINISHED, ["retrain"]),
+        ("l1_1-seed_0", STOPPED, ["search"]),
     ):
-        folder = tmp_path / "trials" / name
-        folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps({"status": status}))
-        figures = {"val_accuracy": 50.0, "size_bits": 80, "bit_synops": 1e3, "seconds": 2.0, "loss": 1.0}
-        lines = [json.dumps({"phase": phase, "epoch": 1, **figures}) for phase in phases]
-        (folder / "metrics.jsonl").write_text("\n".join(lines))
-    assert [row["trial"] for row in collect(tmp_path)] == ["l1_0-c_8-seed_0"] * 2 + ["l1_0-seed_0"]
+        trial = experiment.trial(name)
+        figures = {"epochs": 1, "val_accuracy": 50.0, "size_bits": 80, "bit_synops": 1e3, "seconds": 2.0, "loss": 1.0}
+        costs = {"model_size_bits": 80, "timesteps": 1}
+        trial.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, "seed": 0}, {})
+        trial.write_metrics([{"phase": phase, "epoch": 1, **figures, **costs} for phase in phases])
+        trial.write_result(status, reason="")
+    assert list(collect(tmp_path)["trial"]) == ["l1_0-c_8-seed_0"] * 2 + ["l1_0-seed_0"]
     assert main([str(tmp_path)]) == 0
     (tmp_path / "curves.csv").write_text(capsys.readouterr().out)
     found = read(tmp_path / "curves.csv", "made", chance=10, val_samples=100)
@@ -69,20 +72,12 @@ def test_rows_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert {r["trial"] for r in found.curves["l1_0-seed_0"]} == {"l1_0-seed_0"}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_made_runs(name: str) -> None:
-    one, again, other = (family(name, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert one == again != other and len(one.curves) == 5 and one.lengths == (SEARCH, RETRAIN)
-    accuracies = [r["val_accuracy"] for epochs in one.curves.values() for r in epochs]
-    assert min(accuracies) >= 0 and max(accuracies) <= 100
-
-
 def test_no_stopping_keeps_everything_and_shared_searches_cost_less() -> None:
     recording = recordings()[0]
     order = list(recording.curves)
-    whole = measure(recording, rules(recording)["no stopping"](recording, 0), order, 3, False)
+    whole = outcome(recording, rules(recording)["no stopping"](0), order, 3, False)
     assert whole == Outcome(kept=1, seconds=1, accurate=False, smallest=False, cheapest=False)
-    shared = measure(recording, rules(recording)["no stopping"](recording, 0), order, 3, True)
+    shared = outcome(recording, rules(recording)["no stopping"](0), order, 3, True)
     seconds = {
         t: (
             math.fsum(r["seconds"] for r in epochs if r["phase"] == "search"),
@@ -103,37 +98,44 @@ def test_an_end_is_lost_only_beyond_chance() -> None:
         "b": [{**epoch, "trial": "b", "val_accuracy": 94.0, "bit_synops": 20.0}] * 2,
     }
     recording = Recording(name="hand", curves=curves, chance=10, val_samples=1000)
-    only_b = measure(recording, lambda record: record["trial"] == "b", ["a", "b"], 1, False)
+    only_b = outcome(recording, lambda record: record["trial"] == "b", ["a", "b"], 1, False)
     assert (only_b.accurate, only_b.smallest, only_b.cheapest, only_b.seconds) == (False, False, True, 0.75)
     more = Recording(name="hand", curves=curves, chance=10, val_samples=10_000)
-    assert measure(more, lambda record: record["trial"] == "b", ["a", "b"], 1, False).accurate
+    assert outcome(more, lambda record: record["trial"] == "b", ["a", "b"], 1, False).accurate
 
 
 def test_no_end_of_the_default_run_is_lost() -> None:
     recording = recordings()[0]
-    for _, order, workers in draws([recording] * 5, 12, 3):
-        found = measure(recording, ours(recording), order, workers, True)
+    for order, workers in draws(recording, 5, 12, 3):
+        found = outcome(recording, as_shipped(recording), order, workers, True)
         assert not (found.accurate or found.smallest or found.cheapest) and found.kept >= 0.98
 
 
 def test_stopping_by_chance_costs_what_it_is_told_to() -> None:
-    drawn = draws(made("near ties", 12, 20, 1), 12, 1)
-    found = benchmark.at_cost(0.6, drawn, False)
-    assert np.mean([outcome.seconds for outcome in found]) == pytest.approx(0.6, abs=0.05)
+    recording = recordings()[1]
+    found = benchmark.at_cost(recording, 0.6, draws(recording, 20, 12, 1), False)
+    assert np.mean([one.seconds for one in found]) == pytest.approx(0.6, abs=0.05)
+
+
+def test_ours_keeps_more_than_stopping_on_accuracy_alone() -> None:
+    recording = recordings()[1]
+    drawn = draws(recording, 5, 12, 1)
+    made = rules(recording)
+    kept = {
+        name: np.mean([one.kept for one in benchmark.outcomes(recording, made[name], drawn, False)])
+        for name in (OURS, "ASHA, accuracy")
+    }
+    assert kept[OURS] > kept["ASHA, accuracy"]
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(benchmark, "RECORDED", RECORDED[:1])
-    monkeypatch.setattr(benchmark, "FAMILIES", {"crossing": ""})
     monkeypatch.setattr(benchmark, "SIZES", (12,))
-    out, picture = tmp_path / "held_out.json", tmp_path / "held-out.png"
-    assert benchmark.main(["--replays", "5", "--out", str(out), "--plot", str(picture)]) == 0
+    out = tmp_path / "held_out.json"
+    assert run(benchmark, ["--replays", "5", "--out", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
-    assert {(row["recording"], row["shared"]) for row in rows} == {
-        ("digits, default points", False),
-        ("digits, default points", True),
-        ("crossing", False),
-    }
-    assert OURS in capsys.readouterr().out and picture.stat().st_size > 1000
-    assert benchmark.main(["--replays", "1", "--out", str(out), "--plot", str(picture)]) == 2
+    assert {(row["recording"], row["shared"]) for row in rows} == {(RECORDED[0][0], False), (RECORDED[0][0], True)}
+    assert {row["rule"] for row in rows} >= {OURS, "no stopping", "by chance, at our cost"}
+    assert f"| {OURS} |" in capsys.readouterr().out
+    assert run(benchmark, ["--replays", "1", "--out", str(out)]) == 2
     assert capsys.readouterr().err == "held_out: replays: expected an integer of at least 5, got 1\n"

@@ -1,13 +1,12 @@
 """Spread, tables and memory of the benchmarks, and the machine's limits."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks import limits, machine
-from benchmarks.record import least_seconds, own_process, spread, table
+from benchmarks.record import least_seconds, markdown, own_process, spread
 from benchmarks.work import KINDS, Conv, Work
 
 
@@ -17,8 +16,8 @@ def test_spread_by_hand() -> None:
     assert spread([2.0]) == {"median": 2, "min": 2, "p90": 2, "max": 2, "count": 1}
 
 
-def test_a_table_s_columns_are_aligned() -> None:
-    assert table(["", "ms"], [["one", "1.0"], ["a", "10.0"]]) == ["       ms", "one   1.0", "a    10.0"]
+def test_a_table_is_markdown() -> None:
+    assert markdown(["", "ms"], [["one", "1.0"]]) == "|  | ms |\n| --- | --- |\n| one | 1.0 |"
 
 
 def test_the_fastest_call_counts_and_the_first_does_not() -> None:
@@ -86,23 +85,8 @@ def test_loops_in_c_do_what_they_are_timed_for(tmp_path: Path) -> None:
     torch.testing.assert_close(z, 1.5 * x)
 
 
-def test_a_small_run_measures_all_limits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "limits.json"
-    sizes = "--repeats 1 --batch 1 --channels 4 --timesteps 1 --array 1 --matrices 16 32".split()
-    assert limits.main([*sizes, "--threads", "1", "--out", str(out)]) == 0
-    result = json.loads(out.read_text())
-    assert result["bandwidth_gb_s"]["best"] >= result["bandwidth_gb_s"]["copy"] > 0
-    assert result["bandwidth_gb_s"]["array_mib"] == 1  # and no more: four times a server's cache are gigabytes
-    for dtype in limits.DTYPES:
-        convs = result[dtype]["convolution_gflop_s"]
-        assert 0 < convs["own_shapes"] <= convs["peak"]
-        assert set(result[dtype]["matrix_gflop_s"]) == {"16", "32"}
-    printed = capsys.readouterr().out
-    assert convs["peak_shape"] in printed and "copy: torch copy_" in printed
-
-
-@pytest.mark.parametrize("wrong", [["--array", "0"], ["--matrices", "0"], ["--batch", "0"], ["--repeats", "0"]])
-def test_bad_input_is_one_line(wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert limits.main([*wrong, "--out", str(tmp_path / "limits.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+def test_the_better_of_two_bandwidths_counts_and_arrays_are_no_larger_than_told() -> None:
+    runs = [limits.bandwidth(1, 2**20) for _ in range(2)]
+    found = limits.better(runs)
+    assert found["copy"] == max(run["copy"] for run in runs) and found["best"] >= found["copy"] > 0
+    assert runs[0]["array_mib"] == 1  # four times a server's cache are gigabytes

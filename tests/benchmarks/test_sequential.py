@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from benchmarks.comparisons import sequential
-from benchmarks.comparisons.clock import EpochClock
-from benchmarks.comparisons.sequential import POINTS, STAGES, scored, split_epochs, stages
-from benchmarks.record import RESULTS
+from benchmarks.comparisons.repeats import report, run
+from benchmarks.comparisons.sequential import POINTS, scored, split_epochs, stages
+from benchmarks.record import load
 from litesnn.checks import InputError
 from litesnn.compconv import initial_scores
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
-from litesnn.run import EpochRecord
 
 NODES = (((0, "conv3x3"), (1, "skip")), ((1, "conv3x3"), (2, "skip")))
 DIGITS, POINT = Recipe.preset("digits"), POINTS["digits"]
@@ -58,42 +57,13 @@ def test_pruning_starts_from_the_weights_it_finds() -> None:
     assert after["a.weight"] is weight and after.keys() == before.keys()
 
 
-def record(epoch: int, seconds: float) -> EpochRecord:
-    return EpochRecord(
-        phase="search",
-        epoch=epoch,
-        epochs=3,
-        loss=1.0,
-        val_accuracy=50.0,
-        model_size_bits=1,
-        bit_synops=1.0,
-        timesteps=1,
-        seconds=seconds,
-    )
-
-
-def test_cpu_seconds_survive_an_interruption(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "run"
-    clock = EpochClock(checkpoint)
-    sum(range(10**6))
-    clock(record(1, 100))
-    checkpoint.touch()
-    first = clock.total([record(1, 100)])
-    assert 0 < first < 100
-    again = EpochClock(checkpoint)
-    assert again.total([record(1, 100)]) == first
-    assert again.total([record(1, 100), record(2, 7)]) == first + 7  # lost: the time by the clock
-    checkpoint.unlink()
-    assert EpochClock(checkpoint).seconds == {}
-
-
 @pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.json"
-    options = [*OPTIONS, "--work", str(tmp_path / "work"), "--out", str(out)]
-    assert sequential.main([*options, "--variants", "sequential"]) == 0
+    options = [*OPTIONS, "--out", str(out)]
+    assert run(sequential, [*options, "--variants", "sequential"]) == 0
     first = json.loads(out.read_text())["presets"]["digits"]["runs"]
-    assert sequential.main(options) == 0  # the other three
+    assert run(sequential, options) == 0  # the other three
     runs = {row["variant"]: row for row in json.loads(out.read_text())["presets"]["digits"]["runs"]}
     assert [runs["sequential"]] == first and runs.keys() == set(sequential.VARIANTS)
     assert runs["sequential"]["search_epochs"] == [2, 1, 1, 1]
@@ -110,33 +80,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (("--timesteps", "1"), "held.timesteps: expected at most the recipe's 1"),
     ):
         other = tmp_path / "other.json"
-        assert sequential.main([*options, *bad, "--out", str(other)]) == 2
+        assert run(sequential, [*options, *bad, "--out", str(other)]) == 2
         error = capsys.readouterr().err
         assert f"sequential: {line}" in error and not other.exists()
     assert out.read_bytes() == content
-
-
-def test_steps_go_on_after_an_interruption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The last checkpoints are lost: what is left is done again and comes to the same network."""
-    work = tmp_path / "work"
-
-    def run(name: str) -> dict[str, Any]:
-        out = tmp_path / name
-        options = [*OPTIONS, "--variants", "sequential", "--work", str(work), "--out", str(out)]
-        assert sequential.main(options) == 0
-        row: dict[str, Any] = json.loads(out.read_text())["presets"]["digits"]["runs"][0]
-        return row
-
-    before = run("a.json")
-    kept = {path.name: path.stat().st_mtime_ns for path in work.iterdir() if path.name.endswith(STAGES[:2])}
-    for path in work.iterdir():
-        if path.name not in kept:
-            path.unlink()
-    after = run("b.json")
-    assert len(kept) == 2
-    assert {path.name: path.stat().st_mtime_ns for path in work.iterdir() if path.name in kept} == kept
-    assert (after["genotype"], after["test_accuracy"]) == (before["genotype"], before["test_accuracy"])
-    capsys.readouterr()
 
 
 def row(variant: str, seed: int, accuracy: float, size: float, count: float, cpu: float) -> dict[str, Any]:
@@ -157,17 +104,15 @@ def row(variant: str, seed: int, accuracy: float, size: float, count: float, cpu
 def test_the_differences_are_by_seed() -> None:
     runs = [row("joint", 0, 90, 8e3, 1e6, 10), row("joint", 1, 92, 8e3, 1e6, 10)]
     runs += [row("sequential", 1, 91, 16e3, 3e6, 9), row("sequential", 0, 92, 12e3, 2e6, 9)]
-    line = sequential.difference(runs, "sequential")
+    (line,) = sequential.notes({"runs": runs})
     # +2 and -1 points; +0.5 and +1 kB; +1 and +2 M
     for part in ("(2): +0.50 ± 2.12 points", "+0.750 ± 0.354 kB", "+1.500 ± 0.707 M Bit-SynOps", "-1.0 ± 0.0 CPU s"):
         assert part in line
-    stored = json.loads((RESULTS / "sequential.json").read_text())
-    text = sequential.report({**stored, "presets": {"hand": {"recipe": {}, "runs": runs}}})
+    text = report(sequential, {**load("sequential"), "presets": {"hand": {"recipe": {}, "runs": runs}}})
     assert "91.00 ± 1.41" in text and "2+2+2+2" in text and "1 2" in text and "full-t" not in text
 
 
-def test_stored_results_are_what_the_code_reads() -> None:
-    result = json.loads((RESULTS / "sequential.json").read_text())
-    assert result["machine"]["cpu"] in sequential.report(result)
-    assert Recipe.from_dict(result["presets"]["digits"]["recipe"]).widths == DIGITS.widths
-    assert "/" not in json.dumps([found["recipe"] for found in result["presets"].values()])
+def test_the_stored_record_names_no_folders() -> None:
+    presets = load("sequential")["presets"]
+    assert Recipe.from_dict(presets["digits"]["recipe"]).widths == DIGITS.widths
+    assert "/" not in json.dumps([found["recipe"] for found in presets.values()])

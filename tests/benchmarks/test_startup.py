@@ -7,14 +7,19 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from benchmarks.startup import CASES, _private_mib, main, summary
+from benchmarks import startup
+from benchmarks.record import load, run
+from benchmarks.startup import CASES, summary
 from litesnn.device import prepare_cpu
 from tune.trials.trial import release_memory
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "startup.json"
+
+def private_mib() -> float:
+    return float(psutil.Process().memory_full_info().uss / 2**20)
 
 
 def test_parts_of_trials_one_after_the_other() -> None:
@@ -39,7 +44,7 @@ def test_parts_of_trials_one_after_the_other() -> None:
 
 
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--trials", "1"]) == 2
+    assert run(startup, ["--trials", "1"]) == 2
     assert capsys.readouterr().err == "startup: trials: expected an integer of at least 2, got 1\n"
 
 
@@ -52,13 +57,13 @@ def memory_around_a_trial() -> tuple[float, float, float]:
             blocks = [torch.ones(2**18) for _ in range(400)]  # of 1 MiB
             del blocks
 
-    before = _private_mib()
+    before = private_mib()
     thread = threading.Thread(target=trial)
     thread.start()
     thread.join()
-    after = _private_mib()
+    after = private_mib()
     release_memory()
-    return before, after, _private_mib()
+    return before, after, private_mib()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what threads have freed")
@@ -78,16 +83,16 @@ def test_a_small_run_of_both_extremes(
     for name in ("reused, read", "new, shared"):
         monkeypatch.delitem(CASES, name)
     out = tmp_path / "startup.json"
-    assert main(["--trials", "2", "--images", "300", "--out", str(out)]) == 0
+    assert run(startup, ["--trials", "2", "--images", "300", "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     processes = {name: case["processes"] for name, case in result["cases"].items()}
     assert processes == {"reused, shared": 1, "new, read": 2}
     printed = capsys.readouterr().out
-    assert "later: reused, shared" in printed and result["machine"]["cpu"] in printed
+    assert "| reused, shared |" in printed and result["machine"]["cpu"] in printed
 
 
 def test_in_the_kept_result_a_reused_process_with_shared_data_starts_fastest() -> None:
-    result = json.loads(RESULT.read_text())
+    result = load("startup")
     until = {name: case["later"]["until_first_step"] for name, case in result["cases"].items()}
     assert until["reused, shared"] < min(until["reused, read"], until["new, shared"]) < until["new, read"]
     assert result["settings"]["images"] == 60_000
