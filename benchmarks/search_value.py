@@ -1,8 +1,8 @@
 """What a search is worth: its front over core-seconds beside those of random networks and of a hand-written cell.
 
 Every strategy runs the default points of a preset with the same seeds, all to their end. Core-seconds are those of the trials, one
-thread each; points that share a search pay for it once. A front is chosen by validation accuracy and its hypervolume is that of the
-same networks' test accuracies. The order of trials is drawn anew 200 times; each strategy's curve is the mean over the orders.
+thread each; points that share a search pay for it once. A front is chosen by validation accuracy; its hypervolume is that of the
+same networks' test accuracies, mean over 50 orders of the trials.
 
     python -m benchmarks search_value digits --seeds 10
     python -m benchmarks search_value cifar10-small --dataset folder:CIFAR10 --seeds 10
@@ -19,170 +19,105 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import sem
 
-from benchmarks.record import progress, table
+from benchmarks.record import markdown, progress, show
 from litesnn.config import OPTIONAL_AXES
 from litesnn.files import write_text
 from tune.results.front import front, hypervolume
 from tune.storage.objectives import ACCURACY, Reference
 from tune.storage.store import FINISHED, Experiment
 
+ROOT = Path(__file__).parents[1]
 STRATEGIES = ("darts", "random", "fixed")
 DRAWS = 3
 """Random networks per width, so that there are as many trials as points of the other strategies."""
-ORDERS = 200
-POINTS = 40
-"""Of a curve."""
-DATA = Path(__file__).parents[1] / "docs" / "data"
-_KEPT = (
-    f"strategy round trial status lambda1 lambda2 p {' '.join(OPTIONAL_AXES)} seed val_accuracy test_accuracy val_samples size_bits "
-    "file_bits model_size_bits bit_synops timesteps bits search_seconds retrain_seconds"
-).split()
+ORDERS = 50
+BUDGETS = np.arange(1, 41) / 40
+"""Of a curve, as shares of what the dearest strategy spends."""
+_CORNER = {f"reference_{name}": name for name in Reference.__dataclass_fields__}
+_KEPT = f"""strategy round trial status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
+    val_samples size_bits file_bits model_size_bits bit_synops timesteps bits search_seconds retrain_seconds""".split()
 
 
-def run_all(preset: str, seeds: int, storage: Path, out: Path, options: list[str]) -> None:
-    """Runs what is missing, a seed of every strategy after the other, and writes all trials so far after each."""
-    for seed in range(seeds):
-        for strategy in STRATEGIES:
-            name = f"{preset}-{strategy}-{seed}"
-            chosen = (
-                ["--seed", str(1000 * seed), "--seeds", str(DRAWS)] if strategy == "random" else ["--seed", str(seed)]
-            )
-            command = (
-                f"--preset {preset} --strategy {strategy} --name {name} --storage {storage} --no-early-stopping".split()
-            )
-            progress(f"{name} of {seeds} seeds")
-            pareto = str(Path(__file__).parents[1] / "tune" / "pareto.py")
-            done = subprocess.run([sys.executable, pareto, *command, *chosen, *options], stdout=subprocess.DEVNULL)
-            if done.returncode:
-                raise SystemExit(done.returncode)
-            keep(storage, preset, out)
+def run(preset: str, strategy: str, seed: int, storage: Path, options: list[str]) -> None:
+    """One experiment, or what is missing of it."""
+    seeds = f"--seed {1000 * seed} --seeds {DRAWS}" if strategy == "random" else f"--seed {seed}"
+    name = f"{preset}-{strategy}-{seed}"
+    progress(name)
+    command = f"--preset {preset} --strategy {strategy} --name {name} {seeds} --no-early-stopping".split()
+    program = [sys.executable, str(ROOT / "tune" / "pareto.py"), *command, "--storage", str(storage), *options]
+    subprocess.run(program, stdout=subprocess.DEVNULL, check=True)
 
 
-def keep(storage: Path, preset: str, out: Path) -> None:
-    """Writes the trials of all experiments so far, and the reference that they share."""
+def collected(storage: Path, preset: str) -> pd.DataFrame:
+    """The trials of all experiments so far, and the corner that they share."""
     tables = []
     for folder in sorted(storage.glob(f"{preset}-*-*")):
         experiment = Experiment(folder)
         strategy, seed = folder.name.removeprefix(f"{preset}-").split("-")
-        reference = experiment.reference()
-        assert reference is not None
-        corner = {f"reference_{name}": getattr(reference, name) for name in ("accuracy", "size_bits", "bit_synops")}
+        corner = {column: getattr(experiment.reference(), name) for column, name in _CORNER.items()}
         tables.append(experiment.table().assign(strategy=strategy, round=int(seed), **corner))
-    rows = pd.concat(tables, ignore_index=True)
-    columns = [*_KEPT, *(name for name in rows if str(name).startswith("reference_"))]
-    write_text(out, rows[columns].round(4).to_csv(index=False))
+    return pd.concat(tables, ignore_index=True)[[*_KEPT, *_CORNER]].round(4)
 
 
-def charged(trials: pd.DataFrame, order: np.ndarray) -> np.ndarray:
-    """Core-seconds after each trial of an order ``[N]``: of points that share a search, whichever comes first pays for it.
-
-    Args:
-        trials: of one strategy and seed.
-        order: positions in ``trials``.
-    """
-    key = list(zip(trials["lambda1"], trials["lambda2"], trials["p"], trials["seed"], strict=True))
-    price = trials["search_seconds"].groupby(pd.Series(key, index=trials.index)).max()
-    seen: set[object] = set()
-    spent = []
-    for position in order:
-        search = 0.0 if key[position] in seen else price[key[position]]
-        seen.add(key[position])
-        spent.append(search + trials["retrain_seconds"].iloc[position])
-    return np.cumsum(spent)
-
-
-def reference_of(trials: pd.DataFrame) -> Reference:
-    """The corner that all strategies share."""
-    first = trials.iloc[0]
-    return Reference(
-        accuracy=first["reference_accuracy"],
-        size_bits=first["reference_size_bits"],
-        bit_synops=first["reference_bit_synops"],
-    )
-
-
-def tested(trials: pd.DataFrame, reference: Reference) -> float:
-    """Hypervolume by test accuracy of the front that validation chooses."""
-    chosen = front(trials)
-    return hypervolume(chosen.assign(**{ACCURACY: chosen["test_accuracy"]}), reference)
+def charged(trials: pd.DataFrame) -> np.ndarray:
+    """Core-seconds ``[N]`` after each trial, in the order of the rows: of points that share a search the first pays for it."""
+    point = trials[["lambda1", "lambda2", "p", "seed"]]
+    search = trials.groupby(list(point.columns))["search_seconds"].transform("max").where(~point.duplicated(), 0.0)
+    return np.cumsum((search + trials["retrain_seconds"]).to_numpy())
 
 
 def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
-    """Mean hypervolume ``[POINTS]`` at each of the budgets, in core-seconds, over random orders of the trials."""
-    reference = reference_of(trials)
-    trials = trials.reset_index(drop=True)
-    draw = np.random.default_rng(seed)
-    known: dict[frozenset[int], float] = {frozenset(): 0.0}
-    values = np.zeros((ORDERS, len(budgets)))
+    """Mean hypervolume at each of the budgets, in core-seconds, over random orders of the trials of one experiment."""
+    corner = Reference(**{name: trials[column].iloc[0] for column, name in _CORNER.items()})
+    known: dict[frozenset[int], float] = {}
+    draw, values = np.random.default_rng(seed), np.zeros((ORDERS, len(budgets)))
     for row in values:
         order = draw.permutation(len(trials))
-        ends = np.searchsorted(charged(trials, order), budgets, side="right")
-        for index, count in enumerate(ends):
-            finished = frozenset(order[:count].tolist())
-            if finished not in known:
-                known[finished] = tested(trials.iloc[sorted(finished)], reference)
-            row[index] = known[finished]
+        counts = np.searchsorted(charged(trials.iloc[order]), budgets, side="right")
+        for index, count in enumerate(counts):
+            over = frozenset(order[:count].tolist())
+            if over not in known:
+                chosen = front(trials.iloc[sorted(over)])
+                known[over] = hypervolume(chosen.assign(**{ACCURACY: chosen["test_accuracy"]}), corner)
+            row[index] = known[over]
     return values.mean(axis=0)
 
 
-def total(trials: pd.DataFrame) -> float:
-    """Core-seconds of all trials."""
-    return float(charged(trials.reset_index(drop=True), np.arange(len(trials)))[-1])
-
-
-def curves(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Budgets up to the total of the dearest strategy's median, and each strategy's curves ``[seeds, POINTS]``.
-
-    Only seeds that every strategy has finished count; beyond its own total a strategy's curve stays level.
-    """
+def curves(rows: pd.DataFrame) -> tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]:
+    """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have."""
     over = rows[rows["status"] == FINISHED]
     rounds = sorted(set.intersection(*(set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES)))
-    groups = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in STRATEGIES}
-    most = max(float(np.median([total(trials) for trials in group])) for group in groups.values())
-    budgets = most * np.arange(1, POINTS + 1) / POINTS
-    return budgets, {
-        name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, group, strict=True)])
-        for name, group in groups.items()
-    }
-
-
-def paired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Mean difference over seeds and its standard error, NaN with one seed."""
-    difference = first - second
-    error = difference.std(ddof=1) / len(difference) ** 0.5 if len(difference) > 1 else np.nan
-    return float(difference.mean()), float(error)
+    found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in STRATEGIES}
+    spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in STRATEGIES}
+    budgets = max(spent.values()) * BUDGETS
+    return (
+        spent,
+        budgets,
+        {
+            name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])
+            for name in STRATEGIES
+        },
+    )
 
 
 def report(rows: pd.DataFrame) -> str:
-    """The table: each strategy's trials, core-seconds and hypervolume, and darts' lead at equal core-seconds."""
-    budgets, found = curves(rows)
-    finished = rows[rows["status"] == FINISHED]
-    totals = {
-        name: np.median([total(trials) for _, trials in finished[finished["strategy"] == name].groupby("round")])
-        for name in STRATEGIES
-    }
-    shared = min(totals.values())
-    at = int(np.searchsorted(budgets, shared, side="right")) - 1
+    """Each strategy's core-seconds and hypervolume, and darts' lead at the core-seconds that all strategies spend."""
+    spent, budgets, found = curves(rows)
+    at = int(np.searchsorted(budgets, min(spent.values()), side="right")) - 1
     lines = []
-    for name in STRATEGIES:
-        values = found[name]
-        lead = "" if name == "darts" else "{:+.3f} ± {:.3f}".format(*paired(found["darts"][:, at], values[:, at]))
-        lines.append(
-            [
-                name,
-                str(len(values)),
-                f"{totals[name]:.0f}",
-                f"{values[:, -1].mean():.3f}",
-                f"{values[:, at].mean():.3f}",
-                lead,
-            ]
-        )
-    header = ["strategy", "seeds", "core-s", "all trials", f"at {budgets[at]:.0f} core-s", "darts' lead there"]
-    return "\n".join(table(header, lines))
+    for name, values in found.items():
+        lead = found["darts"][:, at] - values[:, at]
+        text = "" if name == "darts" else f"{lead.mean():+.3f} ± {sem(lead):.3f}"
+        means = [f"{values[:, place].mean():.3f}" for place in (-1, at)]
+        lines.append([name, str(len(values)), f"{spent[name]:.0f}", *means, text])
+    here = f"at {budgets[at]:.0f} core-s"
+    return markdown(["strategy", "seeds", "core-s", "hypervolume, all trials", here, "lead of darts there"], lines)
 
 
 def main(arguments: list[str]) -> int:
+    """The command."""
     parser = argparse.ArgumentParser(prog="search_value", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("preset", help="such as digits, cifar10-small or gsc-small")
     parser.add_argument(
@@ -191,7 +126,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--storage", type=Path, default=Path("~/litesnn-results/search-value").expanduser())
     parser.add_argument("--out", type=Path, help="CSV of all trials (default: docs/data/search-value-PRESET.csv)")
     options, rest = parser.parse_known_args(arguments)
-    out = options.out or DATA / f"search-value-{options.preset}.csv"
-    run_all(options.preset, options.seeds, options.storage.absolute(), out, rest)
-    print(report(pd.read_csv(out)))
+    out = options.out or ROOT / "docs" / "data" / f"search-value-{options.preset}.csv"
+    for seed in range(options.seeds):
+        for strategy in STRATEGIES:
+            run(options.preset, strategy, seed, options.storage.absolute(), rest)
+            write_text(out, collected(options.storage.absolute(), options.preset).to_csv(index=False))
+    show(report(pd.read_csv(out)))
     return 0
