@@ -73,6 +73,12 @@ def label(row: Mapping[str, Any] | pd.Series) -> str:
     return " / ".join(str(row[key]) for key in ("experiment", "trial") if not pd.isna(row.get(key)))
 
 
+def labels(table: pd.DataFrame) -> list[str]:
+    """Of all trials of a table."""
+    rows: list[Any] = table.to_dict("records")
+    return [label(row) for row in rows]
+
+
 def size_unit(largest: float) -> tuple[str, float]:
     """Name of the unit, and its bits, in which sizes up to ``largest`` bits are shown."""
     return _unit(SIZE_UNITS, largest)

@@ -14,7 +14,7 @@ import pandas as pd
 from rich.table import Table
 
 from litesnn.config import Recipe
-from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, size_unit
+from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, labels, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
 from tune.results.intervals import TIED
@@ -67,9 +67,10 @@ def write_report(
 
     trials = complete(trials).fillna({"channels": recipe.retrain_channels})
     chosen = front(trials)
+    owners = [experiment] * len(trials) if sources is None else [sources[name] for name in trials["experiment"]]
     folders = {
-        label(row): (experiment if sources is None else sources[row["experiment"]]).trial(row["trial"]).path
-        for row in trials.to_dict("records")
+        name: owner.trial(trial).path
+        for name, owner, trial in zip(labels(trials), owners, trials["trial"], strict=True)
     }
     summary = summarise(trials, chosen, reference, recipe)
     name = experiment.path.name

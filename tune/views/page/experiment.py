@@ -12,7 +12,7 @@ import pandas as pd
 
 from litesnn.checks import InputError
 from litesnn.config import Recipe
-from tune.results.amounts import label
+from tune.results.amounts import labels
 from tune.results.compare import Comparison, compare
 from tune.results.front import front, hypervolume, on_front, over_seeds
 from tune.results.intervals import half_width
@@ -52,7 +52,7 @@ def experiment_answer(
         table = table.fillna({"channels": recipe["retrain_channels"]})
     table = table.assign(row=range(len(table)))
     chosen = front(table)
-    names = [label(row) for row in table.to_dict("records")]
+    names = labels(table)
     summary = None if known is None or reference is None else summarise(table, chosen, reference, known)
     return {
         "name": name,
@@ -116,7 +116,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         return {"sentence": found.sentence(), "networks": []}
     columns = ["method", "accuracy", EQ18, BIT_SYNOPS, "source", "relation"]
     ours = [f"our_{column}" for column in ("accuracy", EQ18, BIT_SYNOPS)]
-    shown = table[columns + ours].assign(own=found.own, ours=[label(row) for row in table.to_dict("records")])
+    shown = table[columns + ours].assign(own=found.own, ours=labels(table))
     return {"sentence": found.sentence(), "networks": _records(shown)}
 
 
