@@ -6,7 +6,7 @@ until the frame with both fronts has been painted. A new trial counts from the m
 page shows it, the server's interval between two looks at the storage included.
 
     python -m benchmarks dashboard
-    python -m benchmarks dashboard --pictures docs/images --storage RESULTS   # two screenshots, nothing is measured
+    python -m benchmarks dashboard --pictures docs/images --storage RESULTS   # screenshots, nothing is measured
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def take_pictures(storage: Path, folder: Path) -> None:
-    """``dashboard.png`` and ``dashboard-panel.png`` of the first experiment in a storage.
+    """``dashboard.png``, ``dashboard-panel.png`` and ``dashboard-phone.png`` of the first experiment in a storage.
 
     Raises:
         InputError: nothing in it has finished.
@@ -280,15 +280,16 @@ def take_pictures(storage: Path, folder: Path) -> None:
     if trials is None or best is None:
         raise InputError(f"storage: expected an experiment with a finished network in {storage}, got none")
     finished = trials[trials["status"] == FINISHED]
-    size = statistics.median(finished["model_size_bits"])
+    size = statistics.median(finished["size_bits"])
     with serving(storage) as address, browsing() as browser:
-        for file, view, scheme in (
-            ("dashboard.png", f"size={size:g}", "light"),
-            ("dashboard-panel.png", f"trial={quote(names[0] + '/' + str(best['trial']), safe='')}", "dark"),
+        for file, view, scheme, width in (
+            ("dashboard.png", f"size={size:g}", "light", 1280),
+            ("dashboard-panel.png", f"trial={quote(names[0] + '/' + str(best['trial']), safe='')}", "dark", 1280),
+            ("dashboard-phone.png", f"size={size:g}", "light", 390),
         ):
             features = [{"name": "prefers-color-scheme", "value": scheme}]
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-            screen = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
             browser.get("about:blank")
             browser.get(f"{address}#{view}")
