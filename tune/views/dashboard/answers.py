@@ -94,7 +94,7 @@ class Experiment(_Answer):
     recipe: dict[str, Any] | None = Field(description="what all trials share")
     reference: Reference | None
     hypervolume: float | None
-    summary: list[str] = Field(description="sentences; none where recipe or reference is not known")
+    summary: list[str] = Field(description="sentences; the first alone where recipe or reference is not known")
     progress: list[Progress]
     seeds: list[dict[str, float | str | None]] = Field(
         description="points of which several seeds have finished: means, and deviations as NAME_deviation"

@@ -5,7 +5,7 @@ import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit, svg } from
 import { LABELS, MARKS } from "./look.js";
 import { frontOf, slot } from "./model.js";
 import {
-  OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
+  OPTIONS, accuracyTicks, baseLayout, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
 } from "./paint.js";
 
 const MANY = 800; // points from which they are drawn smaller
