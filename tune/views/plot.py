@@ -93,9 +93,9 @@ def _panel(
     dots(dominated, ACCURACY, "dominated", 1)
     sizes, errors = [finished[column] / unit], [error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]
     if others is not None and len(finished):
+        errors.append(100 - others["accuracy"])  # of all: both panels have one axis of accuracy
         others = others.dropna(subset=[column])
         sizes.append(others[column] / unit)
-        errors.append(100 - others["accuracy"])
         _draw_published(axes, others, column, unit)
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)

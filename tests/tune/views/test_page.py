@@ -128,6 +128,10 @@ def test_the_live_page_shows_the_same(browser: Any, page: Path, storage: Path) -
     assert "Dominated" not in found["literature"] and "21 networks from LitE-SNN (IJCAI 2024)" in found["literature"]
 
 
+def test_a_small_page_is_little_more_than_plotly(page: Path) -> None:
+    assert page.stat().st_size < 5_500_000
+
+
 def test_the_files_data_are_the_servers_answers(page: Path, storage: Path) -> None:
     import httpx
 
