@@ -268,7 +268,7 @@ def test_details_are_drawn_when_they_are_opened(browser: Any, address: str) -> N
     wait(browser, "return document.getElementById('stopped')")
     stopped = text(browser, "#part-stopped")
     assert "rank 3 of 4" in stopped and "loss is <b>not</b> finite" in stopped
-    assert "2 (7 %) saved by stopping early" in text(browser, "#summary")
+    assert "2 (7\u00a0%) saved by stopping early" in text(browser, "#summary")
     browser.execute_script("document.querySelector('[data-tab=stopped]').focus()")
     for _ in range(3):  # over the seeds and the published networks
         press(browser, "ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)

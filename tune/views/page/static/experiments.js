@@ -41,5 +41,5 @@ function said(model, store) {
   const lines = model.experiments.map(({ name, recipe, summary }) =>
     [model.several ? name : "", recipe?.dataset, ...summary].filter(Boolean).join(" · "));
   if (model.rows.length < model.all.length) lines.push(`${whole(model.rows.length)} pass the filters`);
-  return lines.join(model.several ? "\n" : " · ");
+  return lines.join(model.several ? "\n" : " · ").replaceAll(" %", "\u00a0%");
 }
