@@ -58,6 +58,11 @@ class Summary:
         return texts
 
 
+def count_states(trials: pd.DataFrame) -> dict[str, int]:
+    """How many trials are in each state, most first."""
+    return {str(state): int(count) for state, count in trials["status"].value_counts().items()}
+
+
 def states_text(states: Mapping[str, int]) -> str:
     """``3 trials: 2 finished, 1 stopped``."""
     trials = sum(states.values())
@@ -92,7 +97,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
     near = finished[finished[ACCURACY] >= (best[ACCURACY] if best else 0) - WITHIN]
     smallest = _first(near.sort_values([SIZE, ACCURACY], ascending=[True, False]))
     return Summary(
-        states={str(state): int(count) for state, count in trials["status"].value_counts().items()},
+        states=count_states(trials),
         front=len(chosen),
         sure=int((chosen["ties_with"] == "").sum()),
         hypervolume=float(hypervolume(trials, reference)),

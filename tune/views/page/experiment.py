@@ -16,7 +16,7 @@ from tune.results.amounts import labels
 from tune.results.compare import Comparison, compare
 from tune.results.front import front, hypervolume, on_front, over_seeds
 from tune.results.intervals import half_width
-from tune.results.summary import hypervolume_curve, states_text, summarise
+from tune.results.summary import count_states, hypervolume_curve, states_text, summarise
 from tune.storage.objectives import BIT_SYNOPS, EQ18, SIZE, Reference
 from tune.storage.rows import COLUMNS
 
@@ -60,7 +60,7 @@ def experiment_answer(
         "recipe": recipe,
         "reference": None if reference is None else asdict(reference),
         "hypervolume": None if reference is None else hypervolume(table, reference),
-        "summary": [states_text(table["status"].value_counts().to_dict())] if summary is None else summary.sentences(),
+        "summary": [states_text(count_states(table))] if summary is None else summary.sentences(),
         "progress": [] if reference is None else _progress(table, reference, names),
         "seeds": _records(_seeds(table)),
         "comparison": _comparison(compare(chosen, known)) if compared and known is not None else None,
