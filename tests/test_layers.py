@@ -17,7 +17,7 @@ _WITHOUT_RAY_OR_TORCH = {
     "plan": "points points_table space",
     "trials": "patience",
     "running": "halving program settings",
-    "views": "cell_drawing plot dashboard.serve dashboard.server dashboard.details",
+    "views": "cell_drawing look plot report page.experiment page.details page.one_file dashboard.serve dashboard.server",
 }
 WITHOUT_RAY_OR_TORCH = [f"{room}.{name}" for room, names in _WITHOUT_RAY_OR_TORCH.items() for name in names.split()]
 _WITH_RAY = "launch running/cluster running/scheduler running/searcher trials/trial watching/enough watching/live watching/loggers watching/metrics_ray watching/outcomes watching/watchdog"

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from litesnn.checks import InputError, check_choice, fail
 from litesnn.config import Recipe
-from litesnn.genotype import Genotype
 from litesnn.nearest import hint
 from tune.results.amounts import parse_count, parse_percent, parse_size
 from tune.results.compare import Comparison, compare
@@ -26,7 +25,7 @@ from tune.running.settings import COMPARED
 from tune.storage.places import Place, check_place, folder_names, place, read_bytes
 from tune.storage.rows import DamagedError
 from tune.storage.store import FINISHED, STOPPED, UNFINISHED, Experiment
-from tune.views.report import front_table, read_genotypes, write_report
+from tune.views.report import front_table, write_report
 
 _PIPED_WIDTH = 120
 _SHOWN_REASONS = 20
@@ -61,11 +60,9 @@ def merge(args: argparse.Namespace) -> None:
         console.print(f"recipes differ in {field}: {found}", highlight=False)
     recipe = Recipe.from_dict(experiments[0].recipe())
     chosen = front(table.assign(row=range(len(table))))
-    genotypes: dict[int, Genotype] = {}
-    for label, experiment in zip(names(experiments), experiments, strict=True):
-        genotypes |= read_genotypes(experiment, chosen[chosen["experiment"] == label])
+    sources = dict(zip(names(experiments), experiments, strict=True))
     comparison = compare(chosen, recipe) if args.compare else None
-    paths = write_report(target, table, reference_in(experiments), recipe, genotypes, comparison)
+    paths = write_report(target, table, reference_in(experiments), recipe, sources, comparison)
     console.print(front_table(chosen, console.width))
     _print_comparison(console, comparison)
     _print_paths(console, paths)

@@ -1,14 +1,19 @@
 """What tests of the dashboard's page share: a small store, and hands and eyes in Chromium."""
 
+import json
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.dashboard import wait
+from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.storage.objectives import Reference
-from tune.storage.store import FINISHED, Experiment
+from tune.storage.store import DIVERGED, FINISHED, STOPPED, Experiment
 
 EVIL = "<img src=x onerror='window.evil = 1'>&amp;<b>"
+EVIL_REASON = "</script><script>window.evil = 2</script><!-- loss is <b>not</b> finite"
 REFERENCE = Reference(accuracy=10, size_bits=1e7, bit_synops=1e9)
 NETWORK = Genotype(
     nodes=(((0, "conv3x3"), (1, "skip")), ((0, "skip"), (2, "conv3x3"))), bits=(2, 1, 4), timesteps=3, p=50
@@ -51,6 +56,24 @@ def add(experiment: Experiment, name: str, values: tuple[float, ...], status: st
         )
     elif status:
         trial.write_result(status, reason=reason)
+
+
+def fill(experiment: Experiment) -> None:
+    """Trials in every state, on a data set of which networks are published."""
+    experiment.open(Recipe.preset("cifar10", search_epochs=2, retrain_epochs=2).to_dict(), REFERENCE)
+    for name, values in TRIALS.items():
+        add(experiment, name, values)
+    add(experiment, "behind", TRIALS["small"], STOPPED, "stopped at search epoch 2: rank 3 of 4")
+    add(experiment, "lost", TRIALS["large"], DIVERGED, EVIL_REASON)
+    add(experiment, "at work", TRIALS["middle"], "")
+
+
+def inlined(page: Path) -> dict[str, Any]:
+    """The data in a report: ``list``, ``experiment`` and ``details``."""
+    found = re.search(r'<script type="application/json" id="answers">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert found is not None
+    answers: dict[str, Any] = json.loads(found[1])
+    return answers
 
 
 def show(browser: Any, address: str, view: str = "show=fronts") -> None:
@@ -108,21 +131,27 @@ def slide(browser: Any, limit: str, share: float) -> None:
     )
 
 
-def click_point(browser: Any, trial: str, figure: str = "size-front") -> None:
-    """With the mouse, where the trial stands."""
+def point_at(browser: Any, trial: str, figure: str = "size-front") -> tuple[float, float]:
+    """Brings the mouse to where the trial, or the first published network of that method, stands; gives the place."""
     x, y = browser.execute_script(
         """const div = document.getElementById(arguments[0]); div.scrollIntoView({block: "center"});
         const {xaxis, yaxis} = div._fullLayout, box = div.getBoundingClientRect();
         for (const {name, x, y, customdata} of div.data) {
-          const k = name === "test" ? -1 : customdata.indexOf(arguments[1]);
+          const k = name === "test" ? -1 : customdata.findIndex((d) => d === `fronts/${arguments[1]}` || d.method === arguments[1]);
           if (k >= 0) return [box.x + xaxis._offset + xaxis.d2p(x[k]), box.y + yaxis._offset + yaxis.d2p(y[k])];
         }""",
         figure,
-        f"fronts/{trial}",
+        trial,
     )
     for away in (60, 0):
         browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y + away})
         time.sleep(0.3)  # plotly looks for the point under the mouse at most every few frames
+    return x, y
+
+
+def click_point(browser: Any, trial: str, figure: str = "size-front") -> None:
+    """With the mouse, where the trial stands."""
+    x, y = point_at(browser, trial, figure)
     for kind in ("mousePressed", "mouseReleased"):
         event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
         browser.execute_cdp_cmd("Input.dispatchMouseEvent", event)

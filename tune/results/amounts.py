@@ -13,6 +13,13 @@ from litesnn.checks import fail
 
 BITS_PER_MB = 8e6
 
+SIZE_UNITS = (("MB", 8e6, 8e5), ("kB", 8e3, 0.0))
+COUNT_UNITS = (("M", 1e6, 1e4), ("k", 1e3, 0.0))
+"""Units of sizes in bits and of counts: name, worth, and the largest value from which one is shown in it."""
+
+SIZE_NAMES = {"file_bits": "file", "model_size_bits": "model size"}
+"""What a size is called: that of the packed file, or the paper's (Eq. 18)."""
+
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _SIZES = {"": 8e6, "b": 8, "kb": 8e3, "mb": 8e6, "gb": 8e9, "bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _COUNTS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
@@ -66,14 +73,24 @@ def label(row: Mapping[str, Any] | pd.Series) -> str:
     return " / ".join(str(row[key]) for key in ("experiment", "trial") if not pd.isna(row.get(key)))
 
 
+def labels(table: pd.DataFrame) -> list[str]:
+    """Of all trials of a table."""
+    rows: list[Any] = table.to_dict("records")
+    return [label(row) for row in rows]
+
+
 def size_unit(largest: float) -> tuple[str, float]:
     """Name of the unit, and its bits, in which sizes up to ``largest`` bits are shown."""
-    return ("MB", 8e6) if largest >= 8e5 else ("kB", 8e3)
+    return _unit(SIZE_UNITS, largest)
 
 
 def count_unit(largest: float) -> tuple[str, float]:
     """Name of the unit, and its worth, in which counts up to ``largest`` are shown."""
-    return ("M", 1e6) if largest >= 1e4 else ("k", 1e3)
+    return _unit(COUNT_UNITS, largest)
+
+
+def _unit(units: tuple[tuple[str, float, float], ...], largest: float) -> tuple[str, float]:
+    return next(((name, worth) for name, worth, least in units if largest >= least), units[-1][:2])
 
 
 def sizes_text(row: Mapping[str, Any] | pd.Series) -> str:
@@ -94,7 +111,8 @@ def size_name(trials: pd.DataFrame) -> str:
     """What the trials' size is: ``file`` where it is that of the packed file, else ``model size`` (Eq. 18)."""
     sizes = [pd.to_numeric(trials[name]) for name in ("size_bits", "file_bits") if name in trials]
     known = len(sizes) == 2 and sizes[0].notna().any()
-    return "file" if known and (sizes[0] == sizes[1])[sizes[0].notna()].all() else "model size"
+    is_file = known and (sizes[0] == sizes[1])[sizes[0].notna()].all()
+    return SIZE_NAMES["file_bits" if is_file else "model_size_bits"]
 
 
 def size_text(bits: float) -> str:

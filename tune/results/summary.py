@@ -39,9 +39,7 @@ class Summary:
 
     def sentences(self) -> list[str]:
         """The summary in words, one statement each."""
-        trials = sum(self.states.values())
-        states = ", ".join(f"{count} {state}" for state, count in self.states.items())
-        texts = [f"{trials} trial{'s' * (trials != 1)}" + (f": {states}" if trials else "")]
+        texts = [states_text(self.states)]
         if self.best is None:
             return [*texts, "no finished network yet"]
         sure = "" if self.sure == self.front else f", {self.sure} of them for sure"
@@ -58,6 +56,18 @@ class Summary:
             share = 100 * self.epochs_saved / (self.epochs_saved + self.epochs_spent)
             texts.append(f"{self.epochs_saved:,} ({share:.0f} %) saved by stopping early")
         return texts
+
+
+def count_states(trials: pd.DataFrame) -> dict[str, int]:
+    """How many trials are in each state, most first."""
+    return {str(state): int(count) for state, count in trials["status"].value_counts().items()}
+
+
+def states_text(states: Mapping[str, int]) -> str:
+    """``3 trials: 2 finished, 1 stopped``."""
+    trials = sum(states.values())
+    named = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{trials} trial{'s' * (trials != 1)}" + (f": {named}" if trials else "")
 
 
 def reference_text(reference: Reference) -> str:
@@ -87,7 +97,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
     near = finished[finished[ACCURACY] >= (best[ACCURACY] if best else 0) - WITHIN]
     smallest = _first(near.sort_values([SIZE, ACCURACY], ascending=[True, False]))
     return Summary(
-        states={str(state): int(count) for state, count in trials["status"].value_counts().items()},
+        states=count_states(trials),
         front=len(chosen),
         sure=int((chosen["ties_with"] == "").sum()),
         hypervolume=float(hypervolume(trials, reference)),

@@ -1,1 +1,1 @@
-"""What people look at: the report and its page, plots, the dashboard."""
+"""What people look at: the report's files, the page, the dashboard that serves it."""

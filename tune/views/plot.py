@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,10 @@ from tune.results.compare import Comparison
 from tune.results.front import on_front
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, EQ18, SIZE
 from tune.storage.store import FINISHED
+from tune.views.look import COLOURS, LABELS, MARKS, mark_colour
 
-_FRONT, _SOFT, _PALE = "#0b6e99", "#8fbfd4", "#b8c4cc"
-_OTHERS, _PAPER = "#c9a27e", "#b3541e"
+_SYMBOLS = {"circle": "o", "circle-open": "o", "diamond": "D"}
+_POINTS_PER_PIXEL = 0.75  # sizes of marks are in those of the page
 
 
 def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None = None) -> bytes:
@@ -45,11 +45,11 @@ def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None 
     others = None if comparison is None or comparison.table.empty else comparison.table.assign(own=comparison.own)
     column = SIZE if others is None else EQ18  # which is what others published
     name, unit = size_unit(_largest(finished, others, column))
-    what = size_name(finished) if others is None else "model size"
+    what = size_name(finished) if others is None else LABELS[EQ18]
     _panel(left, finished, on_all, column, unit, f"{what} ({name})", others)
     name, unit = count_unit(_largest(finished, others, BIT_SYNOPS))
-    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"Bit-SynOps per sample ({name})", others)
-    left.set_ylabel("accuracy (%)")
+    _panel(right, finished, on_all, BIT_SYNOPS, unit, f"{LABELS[BIT_SYNOPS]} ({name})", others)
+    left.set_ylabel(LABELS["accuracy"])
     if len(finished):
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(title.replace("$", r"\$"), parse_math=False)
@@ -80,22 +80,22 @@ def _panel(
     elsewhere = rest[rest.index.isin(on_all)]
     dominated = rest.drop(elsewhere.index)
 
-    def dots(rows: pd.DataFrame, accuracy: str, name: str, zorder: int, **look: Any) -> None:
-        area = 40 if zorder > 1 or len(rows) < 300 else 8
-        axes.scatter(rows[column] / unit, error(rows[accuracy], zero), s=area, label=name, zorder=zorder, **look)
+    def dots(rows: pd.DataFrame, accuracy: str, mark: str, zorder: int) -> None:
+        small = zorder == 1 and len(rows) >= 300
+        _marks(axes, rows[column] / unit, error(rows[accuracy], zero), mark, 0.4 if small else 1, zorder)
 
     x, val, test = front[column] / unit, error(front[ACCURACY], zero), error(front["test_accuracy"], zero)
-    axes.vlines(x, test, val, color=_SOFT, linewidth=1)
-    axes.plot(x, val, color=_FRONT, linewidth=1.4, drawstyle="steps-post")
-    dots(front, ACCURACY, "front, validation", 4, color=_FRONT)
-    dots(front, "test_accuracy", "front, test", 3, facecolors="none", edgecolors=_FRONT)
-    dots(elsewhere, ACCURACY, "front in all three objectives", 2, color=_SOFT)
-    dots(dominated, ACCURACY, "dominated", 1, color=_PALE)
+    axes.vlines(x, test, val, color=mark_colour("elsewhere"), linewidth=1)
+    axes.plot(x, val, color=mark_colour("front"), linewidth=1.4, drawstyle="steps-post")
+    dots(front, ACCURACY, "front", 4)
+    dots(front, "test_accuracy", "test", 3)
+    dots(elsewhere, ACCURACY, "elsewhere", 2)
+    dots(dominated, ACCURACY, "dominated", 1)
     sizes, errors = [finished[column] / unit], [error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]
     if others is not None and len(finished):
+        errors.append(100 - others["accuracy"])  # of all: both panels have one axis of accuracy
         others = others.dropna(subset=[column])
         sizes.append(others[column] / unit)
-        errors.append(100 - others["accuracy"])
         _draw_published(axes, others, column, unit)
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
@@ -114,17 +114,23 @@ def _panel(
     _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
 
 
+def _marks(axes: Axes, x: pd.Series, y: pd.Series, mark: str, scale: float, zorder: int) -> None:
+    """Points as the page draws them."""
+    look, colour = MARKS[mark], mark_colour(mark)
+    fill = "none" if look["symbol"].endswith("-open") else colour
+    area = (_POINTS_PER_PIXEL * scale * look["size"]) ** 2
+    marker = _SYMBOLS[look["symbol"]]
+    axes.scatter(x, y, s=area, marker=marker, facecolors=fill, edgecolors=colour, label=look["label"], zorder=zorder)
+
+
 def _draw_published(axes: Axes, others: pd.DataFrame, column: str, unit: float) -> None:
     """Published networks by test accuracy; the method's own paper's are named."""
-    for rows, name, colour in (
-        (others[~others["own"]], "published", _OTHERS),
-        (others[others["own"]], "LitE-SNN paper", _PAPER),
-    ):
-        axes.scatter(rows[column] / unit, 100 - rows["accuracy"], s=34, marker="D", color=colour, label=name, zorder=2)
+    for rows, mark in ((others[~others["own"]], "published"), (others[others["own"]], "paper")):
+        _marks(axes, rows[column] / unit, 100 - rows["accuracy"], mark, 0.8, 2)
     for _, row in others[others["own"]].iterrows():
         text = row["method"].removeprefix("LitE-SNN").strip() or "LitE-SNN"
         place = row[column] / unit, 100 - row["accuracy"]
-        axes.annotate(text, place, (6, -3), textcoords="offset points", fontsize=8, color=_PAPER)
+        axes.annotate(text, place, (6, -3), textcoords="offset points", fontsize=8, color=COLOURS["light"]["paper-own"])
 
 
 def _with_air(values: pd.Series) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -12,18 +13,23 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from litesnn.checks import InputError
 from litesnn.config import Recipe
-from litesnn.genotype import Genotype
-from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, size_unit
+from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, labels, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
 from tune.results.intervals import TIED
 from tune.results.summary import Summary, summarise
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
-from tune.storage.places import Place, read_files, write_bytes
+from tune.storage.places import Place, write_bytes
 from tune.storage.rows import NUMBERS
 from tune.storage.store import Experiment
+from tune.views.page.details import details
+from tune.views.page.experiment import experiment_answer
+from tune.views.page.one_file import render_page
+
+MOST_DETAILS = 100
+"""Trials of an experiment up to which its page has the cells and learning curves of all of them."""
+_AT_ONCE = 8
 
 _UNITS = {  # of front.json's keys, where the column's own name does not say it
     ACCURACY: "val_accuracy_percent",
@@ -38,18 +44,17 @@ def write_report(
     trials: pd.DataFrame,
     reference: Reference,
     recipe: Recipe,
-    genotypes: Mapping[int, Genotype] | None = None,
+    sources: Mapping[str, Experiment] | None = None,
     comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """Writes trials and front as CSV and Parquet, front.json, front.png and report.html into the experiment's folder.
 
     Args:
-        experiment: where the files go; also where the networks' genotypes lie.
+        experiment: where the files go; also where the trials' folders lie.
         trials: its table, of any length.
         reference: reference point of the hypervolume.
         recipe: of the experiment.
-        genotypes: of the front, by position in ``trials``, where they lie elsewhere; if None, they are read from the
-            experiment.
+        sources: of a merge, by the names in its column ``experiment``: where the trials' folders lie.
         comparison: of the front with published networks, drawn and written as comparison.csv if there are any.
 
     Returns:
@@ -58,26 +63,35 @@ def write_report(
     Raises:
         InputError: the place cannot be written.
     """
-    from tune.views.page import (
-        render_page,  # plotly and matplotlib, which whoever only prints a front need not wait for
-    )
-    from tune.views.plot import draw_fronts
+    from tune.views.plot import draw_fronts  # matplotlib, which whoever only prints a front need not wait for
 
     trials = complete(trials).fillna({"channels": recipe.retrain_channels})
-    chosen = front(trials.assign(row=range(len(trials))))
-    if genotypes is None:
-        genotypes = read_genotypes(experiment, chosen)
+    chosen = front(trials)
+    owners = [experiment] * len(trials) if sources is None else [sources[name] for name in trials["experiment"]]
+    folders = {
+        name: owner.trial(trial).path
+        for name, owner, trial in zip(labels(trials), owners, trials["trial"], strict=True)
+    }
     summary = summarise(trials, chosen, reference, recipe)
     name = experiment.path.name
     title = f"{name}: {len(chosen)} network{'s' * (len(chosen) != 1)} on the front"
-    shown = {"trials": with_units(trials), "front": with_units(chosen.drop(columns="row"))}
+    shown = {"trials": with_units(trials), "front": with_units(chosen)}
     contents: dict[str, bytes] = {}
     for key, table in shown.items():
         contents[f"{key}.csv"] = table.to_csv(index=False).encode()
         contents[f"{key}.parquet"] = _parquet(table)
     contents["front.json"] = (json.dumps(_front_json(name, shown["front"], summary), indent=2) + "\n").encode()
     contents["front.png"] = draw_fronts(trials, title, comparison)
-    contents["report.html"] = render_page(name, trials, chosen, summary, genotypes, recipe, comparison).encode()
+    answer = experiment_answer(
+        name,
+        trials,
+        recipe.without_places().to_dict(),
+        reference,
+        hidden=f"{experiment.path.parent}/",
+        compared=comparison is not None,
+    )
+    page = render_page(answer, _details(folders, answer))
+    contents["report.html"] = page.encode("utf-8", errors="replace")
     if comparison is not None and len(comparison.table):
         contents["comparison.csv"] = comparison.to_csv().encode()
     paths: dict[str, Place] = {file: experiment.path / file for file in contents}
@@ -98,15 +112,13 @@ def complete(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(**{column: pd.to_numeric(trials[column]) for column in NUMBERS})
 
 
-def read_genotypes(experiment: Experiment, chosen: pd.DataFrame) -> dict[int, Genotype]:
-    """The genotypes of networks by their ``row``; one that cannot be read is left out, and hides no other."""
-    contents = read_files(experiment.path / "trials", [str(trial) for trial in chosen["trial"]], "genotype.json")
-    genotypes = {}
-    for row, content in zip(chosen["row"], contents, strict=True):
-        if isinstance(content, bytes):
-            with suppress(InputError):
-                genotypes[int(row)] = Genotype.from_json(content.decode("utf-8", errors="replace"))
-    return genotypes
+def _details(folders: Mapping[str, Place], answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the page shows of one network beyond its row: of all trials where they are few, else of the front's."""
+    few = len(answer["trials"]) <= MOST_DETAILS
+    names = [row["trial"] for row in answer["trials"] if few or row["on_front"]]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a bucket answers in its own time
+        found = pool.map(lambda name: details(folders[name], f"{answer['name']}/{name}", None), names)
+        return dict(zip(names, found, strict=True))
 
 
 def with_units(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,19 +1,15 @@
 """Published networks beside ours: who dominates whom by hand, and ``--compare paper`` from the command to the page."""
 
-import json
-import re
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
 from litesnn import Recipe
-from tests.tune.views.test_page import browser, mouse, needs_browser, wait  # noqa: F401  (a fixture)
+from tests.tune.dashboard_page import inlined
 from tune import pareto
 from tune.results.compare import compare
 from tune.results.published import published
@@ -112,27 +108,13 @@ def storage(tmp_path: Path) -> Path:
     return write_experiments(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``browser`` opens."""
-    storage = write_experiments(tmp_path_factory.mktemp("compared"))
-    assert pareto.main(["report", "--storage", str(storage), "--name", "speech", "--compare", "paper"]) == 0
-    return storage / "speech" / "report.html"
-
-
-def figures(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
-    assert found is not None
-    values: dict[str, Any] = json.loads(found[1])["figures"]
-    return values
-
-
 def test_a_report_with_published_networks(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--storage", str(storage), "--name", "speech"]
     folder = storage / "speech"
     assert pareto.main(["report", *place]) == 0
     plain = {name: (folder / name).read_bytes() for name in ("report.html", "front.png", "front.csv", "trials.csv")}
-    assert not (folder / "comparison.csv").exists() and b'id="published"' not in plain["report.html"]
+    assert not (folder / "comparison.csv").exists()
+    assert inlined(folder / "report.html")["experiment"]["comparison"] is None
     assert "compare" not in capsys.readouterr().out
 
     assert pareto.main(["report", *place, "--compare", "paper"]) == 0
@@ -149,20 +131,16 @@ def test_a_report_with_published_networks(storage: Path, capsys: pytest.CaptureF
     with Image.open(folder / "front.png") as picture:
         assert picture.size == (1650, 720) and (folder / "front.png").read_bytes() != plain["front.png"]
 
-    page = (folder / "report.html").read_text()
-    rows = page.split('<table id="published">', 1)[1].split("</table>", 1)[0]
-    assert rows.count("<tr data-trial=") == 4 and "dominated by" in rows and "Yılmaz" not in rows.split("Yang")[1]
-    drawn = {
-        name: {trace["meta"]: trace for trace in figures(page)[name]["data"]} for name in ("size-front", "synops-front")
-    }
-    assert sorted(drawn["size-front"]["published"]["x"]) == [0.36, 0.468, 0.952]
-    assert drawn["synops-front"]["published"]["x"] == [768] and drawn["synops-front"]["paper"]["x"] == [37]
-    assert drawn["size-front"]["paper"]["y"] == [pytest.approx(5.86)]
-    assert "test 94.14 %" in drawn["size-front"]["paper"]["hovertext"][0]
-    for figure in figures(page).values():
-        go.Figure(figure)
-    low, high = figures(page)["size-front"]["layout"]["xaxis"]["range"]
-    assert 10**low < 0.1 and 10**high > 0.952
+    found = inlined(folder / "report.html")["experiment"]["comparison"]
+    assert found["sentence"].startswith(
+        "published networks for speech_commands; on the test split ours dominate 3 of 4"
+    )
+    networks = {network["method"]: network for network in found["networks"]}
+    assert len(networks) == 4 and [network["own"] for network in networks.values()].count(True) == 1
+    shown = networks["Yang et al. 2022"]
+    assert (shown["relation"], shown["ours"], shown["our_accuracy"]) == ("dominated", "l1_0-l2_0-p_0-seed_0", 93)
+    assert shown["model_size_bits"] == pytest.approx(0.36 * 8e6) and shown["bit_synops"] == 768e6
+    assert networks["Orchard et al. 2021"]["bit_synops"] is None
 
     assert pareto.main(["report", *place]) == 0
     assert (folder / "front.png").read_bytes() == plain["front.png"]
@@ -172,6 +150,8 @@ def test_a_report_with_published_networks(storage: Path, capsys: pytest.CaptureF
 def test_merged_reports_say_of_which_experiment_ours_is(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pareto.main(["merge", "speech", "--storage", str(storage), "--out", "all", "--compare", "paper"]) == 0
     assert set(pd.read_csv(storage / "all" / "comparison.csv")["experiment"]) == {"speech"}
+    found = inlined(storage / "all" / "report.html")["experiment"]["comparison"]["networks"]
+    assert {network["ours"] for network in found} == {"speech / l1_0-l2_0-p_0-seed_0"}
 
 
 def test_data_without_published_networks_is_no_error(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,25 +176,3 @@ def test_an_unknown_source_is_one_line(command: list[str], storage: Path, capsys
     assert pareto.main([*command, "--storage", str(storage), "--compare", "book"]) == 2
     assert capsys.readouterr().err == "pareto.py: compare: expected one of paper, got 'book'\n"
     assert sorted(storage.rglob("*")) == before
-
-
-@pytest.mark.slow
-@needs_browser
-def test_published_networks_on_the_page(browser: Any) -> None:  # noqa: F811
-    """They are diamonds that can be read, and the table leads to the network of ours."""
-    x, y, symbol = browser.execute_script(
-        """const div = document.getElementById("size-front"), box = div.getBoundingClientRect();
-            const {xaxis, yaxis} = div._fullLayout, trace = div.data.find(t => t.meta === "paper");
-            return [box.x + xaxis._offset + xaxis.d2p(trace.x[0]), box.y + yaxis._offset + yaxis.d2p(trace.y[0]),
-                    trace.marker.symbol];"""
-    )
-    assert symbol == "diamond"
-    mouse(browser, "mouseMoved", x + 150, y + 90)
-    time.sleep(0.3)  # plotly looks for the point under the mouse at most every few frames
-    mouse(browser, "mouseMoved", x, y)
-    text = "return document.querySelector('#size-front .hovertext text.nums')?.textContent"
-    assert "published: test 94.14 %" in wait(browser, text)
-    browser.execute_script("document.querySelector('#published tbody button').click()")
-    ring = "return document.getElementById('size-front').data.find(t => t.meta === 'selected').x"
-    assert browser.execute_script(ring) == [0.35]
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []

@@ -107,6 +107,7 @@ def test_damage_is_named_and_hides_nothing_else(experiment: Experiment, tmp_path
     damaged = Snapshot(tmp_path).experiment("digits")
     assert damaged is not None and "damaged" in damaged["error"] and str(tmp_path) not in damaged["error"]
     assert damaged["recipe"] is None and len(damaged["trials"]) == 4
+    assert damaged["summary"] == ["4 trials: 2 finished, 1 failed, 1 unfinished"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../digits", "digits/", "digits/trials", "/", "stray", "none", "\0"])

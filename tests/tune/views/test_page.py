@@ -1,292 +1,385 @@
-"""The page in a real browser: a point is hovered and read, a click links the figures, tables sort, nothing is loaded."""
+"""``report.html`` in real Chromium, opened from disk: its points are the table's, nothing is loaded, the live page says the same."""
 
 import json
-import re
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
+from PIL import Image
 
-from litesnn import Genotype, Recipe
-from tune.storage.objectives import Reference
-from tune.storage.store import Experiment
-from tune.views.report import write_report
+pytest.importorskip("selenium.webdriver")
 
-webdriver = pytest.importorskip("selenium.webdriver")
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+from benchmarks.dashboard import browser_here, browsing, serving, wait
+from tests.tune.dashboard_page import (
+    EVIL,
+    EVIL_REASON,
+    TRIALS,
+    add,
+    click_point,
+    drawn,
+    fill,
+    inlined,
+    point_at,
+    press,
+    rows,
+    show,
+    slide,
+    text,
 )
-DRIVER = shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver in PATH")
+from tune import pareto
+from tune.results.front import on_front
+from tune.results.pick import pick
+from tune.storage.objectives import BIT_SYNOPS, SIZE
+from tune.storage.store import FINISHED, Experiment
+from tune.views import report
+from tune.views.look import MARKS, mark_colour
 
-EVIL = "</script><script>window.evil = 1</script>&amp;<img src=x onerror='window.evil = 2'>"
-# accuracy, test accuracy, size in bits, Bit-SynOps, bits, T
-NETWORKS = [
-    ("small", "finished", 88.0, 89.0, 40_000, 0.2e6, "1 1 2", 1),
-    ("middle", "finished", 95.0, 94.0, 200_000, 0.8e6, "2 1 4", 3),
-    (EVIL, "finished", 99.0, 98.5, 400_000, 4e6, "4 4 4", 4),
-    ("dominated", "finished", 94.0, 97.0, 300_000, 2e6, "4 1 2", 2),
-    ("many operations", "finished", 96.0, 95.0, 200_000, 5e6, "4 4 4", 4),
-    ("ended early", "stopped", 70.0, None, 10_000, 0.1e6, "1 1 1", 1),
-    ("broken", "diverged", None, None, None, None, None, None),
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser_here() is None, reason="needs chromium and chromedriver in PATH"),
 ]
+TABS = ["trials", "cells", "stopped", "seeds", "published", "hypervolume", "parallel"]
 
 
-def table() -> pd.DataFrame:
-    columns = ["trial", "status", "val_accuracy", "test_accuracy", "model_size_bits", "bit_synops", "bits", "timesteps"]
-    trials = pd.DataFrame(NETWORKS, columns=columns)
-    trials["lambda1"] = [1e-5, 3e-6, 0.0, 1e-6, 1e-5, 1e-4, 1e300]
-    trials["lambda2"] = [1e-8, 2e-9, 0.0, 1e-9, 1e-8, 1e-7, 0.0]
-    trials["p"] = [95.0, 80.0, 0.0, 50.0, 95.0, 95.0, 50.0]
-    trials["seed"] = [0, 0, 0, 0, 1, 0, 0]
-    trials["reason"] = ["", "", "", "", "", "behind <half> of the others", "loss is <b>not</b> finite & so on"]
-    trials["ended_at"] = [f"2026-01-01T00:0{i}:00+0000" for i in range(len(trials))]
-    trials["size_bits"] = trials["model_size_bits"]
-    return trials.assign(phase="retrain", epoch=20, search_epochs=10, retrain_epochs=20, seconds=60.0, energy_mj=1e-3)
+def write_page(storage: Path, name: str, *more: str) -> Path:
+    assert pareto.main(["report", "--storage", str(storage), "--name", name, *more]) == 0
+    return storage / name / "report.html"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    experiment = Experiment(tmp_path_factory.mktemp("page") / "fronts & <more>")
-    pairs = (((0, "skip"), (1, "conv3x3")), ((0, "conv3x3"), (2, "skip")))
-    for name, *_, bits, timesteps in NETWORKS[:5]:
-        folder = experiment.trial(name)
-        folder.path.mkdir(parents=True)
-        genotype = Genotype(nodes=pairs, bits=tuple(map(int, str(bits).split())), timesteps=int(str(timesteps)), p=0.0)
-        folder.genotype.write_text(genotype.to_json())
-    reference = Reference(accuracy=10.0, size_bits=1e6, bit_synops=10e6)
-    recipe = Recipe.preset("digits")
-    return Path(write_report(experiment, table(), reference, recipe)["report.html"])
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    experiment = Experiment(folder / "fronts")
+    fill(experiment)
+    add(experiment, "middle again", (3e-6, 2e-9, 80.0, 91.0, 92.0, 220_000, 0.9e6, 3))  # a second seed of its point
+    return folder
 
 
 @pytest.fixture(scope="module")
-def browser(page: Path) -> Iterator[Any]:
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1000"):
-        options.add_argument(argument)
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SE_OFFLINE", "true")  # the driver lies here: nothing is to be looked up or downloaded
-        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
-        driver.get(page.as_uri())
-        wait(
-            driver,
-            "return document.documentElement.dataset.ready && document.querySelectorAll('.cartesianlayer .points path').length",
-        )
-        yield driver
-    finally:
-        driver.quit()
+def page(storage: Path) -> Path:
+    return write_page(storage, "fronts", "--compare", "paper")
 
 
-def wait(browser: Any, script: str, *arguments: Any) -> Any:
-    """The script's value once it is true, for at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not (value := browser.execute_script(script, *arguments)):
-        assert time.monotonic() < deadline, script
-        time.sleep(0.05)
-    return value
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browsing() as browser:
+        yield browser
 
 
-def point(browser: Any, figure: str, trial: int) -> tuple[float, float]:
-    """Where a trial's validation accuracy stands in the window."""
-    x, y = browser.execute_script(
-        """const div = document.getElementById(arguments[0]);
-            div.scrollIntoView({block: "center"});
-            const {xaxis, yaxis} = div._fullLayout, box = div.getBoundingClientRect();
-            for (const {meta, x, y, customdata} of div.data) {
-              const k = ["front", "elsewhere", "dominated"].includes(meta) ? customdata.indexOf(arguments[1]) : -1;
-              if (k >= 0) return [box.x + xaxis._offset + xaxis.d2p(x[k]), box.y + yaxis._offset + yaxis.d2p(y[k])];
-            }""",
-        figure,
-        trial,
+def figure(browser: Any, name: str) -> list[dict[str, Any]]:
+    script = """return document.getElementById(arguments[0]).data.map(
+        ({name, x, y, customdata, mode, marker, line}) => ({name, x, y, customdata, mode, marker, line}))"""
+    return list(browser.execute_script(script, name))
+
+
+def everything(browser: Any, address: str) -> dict[str, Any]:
+    """What a page shows of the experiment, whatever it is fed by."""
+    show(browser, address, "show=fronts&published=1")
+    seen: dict[str, Any] = {"summary": text(browser, "#summary"), "taken": text(browser, "#taken")}
+    seen |= {"legend": text(browser, "#legend"), "literature": text(browser, "#literature")}
+    seen |= {name: figure(browser, name) for name in ("size-front", "synops-front")}
+    for tab in TABS:
+        show(browser, address, f"show=fronts&published=1&tab={tab}")
+        if tab in ("hypervolume", "parallel"):
+            wait(browser, "return document.getElementById(arguments[0])?.data?.length", tab)
+            seen[tab] = figure(browser, tab)
+        if tab == "cells":
+            wait(browser, "return document.querySelectorAll('.cells svg').length === 3")
+        seen[f"{tab} in words"] = text(browser, f"#part-{tab}")
+    show(browser, address, "show=fronts&published=1&trial=fronts%2Fmiddle")
+    wait(browser, "return document.querySelectorAll('#panel .curves .scatterlayer .trace').length === 4")
+    return seen | {"panel": browser.execute_script("document.querySelector('#panel .files')?.remove();" + PANEL)}
+
+
+PANEL = "return document.querySelector('#panel .body').innerText"
+
+
+@pytest.mark.parametrize(("name", "column", "worth"), [("size-front", SIZE, 8e3), ("synops-front", BIT_SYNOPS, 1e6)])
+def test_the_fronts_points_are_those_of_the_table(
+    browser: Any, page: Path, storage: Path, name: str, column: str, worth: float
+) -> None:
+    show(browser, page.as_uri(), "published=0")
+    table = Experiment(storage / "fronts").table()
+    chosen = table[on_front(table, [column])].sort_values(column)
+    assert len(chosen) == 3
+    traces = {trace["name"]: trace for trace in figure(browser, name)}
+    front, test = traces["front"], traces["test"]
+    assert front["customdata"] == [f"fronts/{trial}" for trial in chosen["trial"]] == test["customdata"]
+    np.testing.assert_allclose(front["x"], chosen[column] / worth)
+    np.testing.assert_allclose(front["y"], 100 - chosen["val_accuracy"])
+    np.testing.assert_allclose(test["y"], 100 - chosen["test_accuracy"])
+    finished = set(table.loc[table["status"] == FINISHED, "trial"])
+    assert set(traces["dominated"]["customdata"]) == {f"fronts/{trial}" for trial in finished - set(chosen["trial"])}
+    assert drawn(browser, name) == set(table["trial"])
+
+
+def test_the_live_page_shows_the_same(browser: Any, page: Path, storage: Path) -> None:
+    """Everything of one experiment: the file's data are the server's answers, and both pages run the same scripts."""
+    with serving(storage, interval=0.2) as address:
+        live = everything(browser, address)
+    browser.get("about:blank")
+    found = everything(browser, page.as_uri())
+    assert set(found) == set(live)
+    for part in live:
+        assert found[part] == live[part], part
+    assert "95.00" in found["trials in words"] and "93.00 ± 2.83" in found["seeds in words"]
+    assert "Dominated" not in found["literature"] and "21 networks from LitE-SNN (IJCAI 2024)" in found["literature"]
+
+
+def test_a_small_page_is_little_more_than_plotly(page: Path) -> None:
+    assert page.stat().st_size < 5_500_000
+
+
+def test_the_files_data_are_the_servers_answers(page: Path, storage: Path) -> None:
+    import httpx
+
+    data = inlined(page)
+    with serving(storage) as address, httpx.Client(base_url=address) as client:
+        live = client.get("/api/experiments/fronts").json()
+        assert data["list"] == {**client.get("/api/experiments").json(), "experiments": [listed_of(client)]}
+        for key in set(live) - {"version"}:
+            assert data["experiment"][key] == live[key], key
+        details = client.get("/api/experiments/fronts/trials/middle").json()
+        for key in set(details) - {"experiment", "trial", "model_bytes"}:
+            assert data["details"]["middle"][key] == details[key], key
+
+
+def listed_of(client: Any) -> dict[str, Any]:
+    (found,) = client.get("/api/experiments").json()["experiments"]
+    return {**found, "version": ""}
+
+
+def test_the_picture_and_the_page_have_the_same_colours(browser: Any, page: Path) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
     )
-    return x, y
+    show(browser, page.as_uri(), "published=1")
+    for trace in figure(browser, "size-front"):
+        if trace["name"] in MARKS:
+            colour = mark_colour(trace["name"])
+            rgb = ",".join(str(int(colour[k : k + 2], 16)) for k in (1, 3, 5))
+            assert trace["marker"]["color"] == f"rgb({rgb})", trace["name"]
+            assert trace["marker"]["symbol"] == MARKS[trace["name"]]["symbol"]
+    picture = np.asarray(Image.open(page.with_name("front.png")).convert("RGB"))
+    for mark in ("front", "dominated", "published", "paper"):
+        colour = [int(mark_colour(mark)[k : k + 2], 16) for k in (1, 3, 5)]
+        assert (picture == colour).all(axis=-1).any(), mark
 
 
-def mouse(browser: Any, kind: str, x: float, y: float, **more: Any) -> None:
-    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+def test_published_networks_are_there_where_they_were_asked_for(browser: Any, page: Path, tmp_path: Path) -> None:
+    show(browser, page.as_uri(), "tab=published")
+    assert browser.execute_script("return document.getElementById('published').checked")
+    sizes = {trace["name"]: trace["x"] for trace in figure(browser, "size-front")}
+    assert len(sizes["published"]) + len(sizes["paper"]) == 21
+    table = text(browser, "#published-table")
+    assert "dominated by" in table and "LitE-SNN (IJCAI 2024), Table 2" in table
+    networks = inlined(page)["experiment"]["comparison"]["networks"]
+    browser.execute_script("document.querySelectorAll('#published-table tbody tr')[3].click()")
+    wait(browser, "return document.getElementById('panel-title').textContent === arguments[0]", networks[3]["ours"])
+    experiment = Experiment(tmp_path / "fronts")
+    fill(experiment)
+    plain = write_page(tmp_path, "fronts")
+    show(browser, plain.as_uri(), "")
+    assert browser.execute_script("return document.getElementById('published').parentElement.hidden")
+    assert browser.execute_script("return document.querySelector('[data-tab=published]').hidden")
+    assert not {"published", "paper"} & {trace["name"] for trace in figure(browser, "size-front")}
 
 
-def click(browser: Any, x: float, y: float) -> None:
-    for away in (60, 0):
-        mouse(browser, "mouseMoved", x, y + away)
-        time.sleep(0.3)  # plotly looks for the point under the mouse at most every few frames
-    for kind in ("mousePressed", "mouseReleased"):
-        mouse(browser, kind, x, y, button="left", clickCount=1)
-
-
-def hover(browser: Any, figure: str, trial: int) -> str:
-    """The text that appears when the mouse comes to a network, a space for every line break."""
-    x, y = point(browser, figure, trial)
-    mouse(browser, "mouseMoved", x + 150, y + 90)
-    time.sleep(0.3)
-    mouse(browser, "mouseMoved", x, y)
-    lines = "document.querySelectorAll(`#${arguments[0]} .hovertext text.nums tspan.line`)"
-    script = f"return [...{lines}].map(line => line.textContent).join(' ')"
-    return re.sub(r"\s+", " ", wait(browser, script, figure))
-
-
-@pytest.mark.slow
-@needs_browser
-@pytest.mark.parametrize("figure", ["size-front", "synops-front"])
-def test_hovering_reads_a_point(browser: Any, figure: str) -> None:
-    assert hover(browser, figure, 1) == (
-        "middle λ1 3e-06 λ2 2e-09 p 80 % bits 2 1 4 T 3 validation 95.00 % test 94.00 % 25.0 kB 0.800 M Bit-SynOps "
-        "energy 1.00 µJ"
+@pytest.mark.parametrize("name", ["size-front", "synops-front"])
+def test_pointing_reads_a_network(browser: Any, page: Path, name: str) -> None:
+    show(browser, page.as_uri(), "published=0")
+    point_at(browser, "middle", name)
+    assert " ".join(text(browser, "#tip").split()) == (
+        "middle λ1 3e-6 λ2 2e-9 p 80 % bits 2 1 4 T 3 validation 95.00 % test 94.00 % "
+        "a file of 50.0 kB (Eq. 18 25.0 kB, dense 75.0 kB) 0.800 M Bit-SynOps energy 1.00 µJ"
     )
+    point_at(browser, EVIL, name)
+    assert text(browser, "#tip").startswith(EVIL)
 
 
-@pytest.mark.slow
-@needs_browser
-def test_hovering_shows_markup_in_a_name_as_text(browser: Any) -> None:
-    assert hover(browser, "size-front", 2).startswith(EVIL + " λ1 0 λ2 0 p 0 % bits 4 4 4 T 4 ")
-    assert browser.execute_script("return window.evil ?? null") is None
+def test_pointing_reads_a_published_network(browser: Any, page: Path) -> None:
+    show(browser, page.as_uri(), "published=1")
+    networks = inlined(page)["experiment"]["comparison"]["networks"]
+    sizes = {trace["name"]: trace for trace in figure(browser, "size-front")}
+    for name, own in (("published", False), ("paper", True)):
+        expected = [n for n in networks if n["own"] == own]
+        np.testing.assert_allclose(sizes[name]["x"], [n["model_size_bits"] / 8e6 for n in expected])
+        np.testing.assert_allclose(sizes[name]["y"], [100 - n["accuracy"] for n in expected])
+    point_at(browser, "LitE-SNN small")
+    assert "published: test " in text(browser, "#tip") and "LitE-SNN (IJCAI 2024), Table 2" in text(browser, "#tip")
 
 
-@pytest.mark.slow
-@needs_browser
-def test_stopped_trials_are_no_points(browser: Any) -> None:
-    drawn = browser.execute_script(
-        "return document.getElementById('size-front').data.flatMap(t => t.customdata ?? []).sort()"
+def test_limits_name_the_network_that_pick_takes(browser: Any, page: Path, storage: Path) -> None:
+    show(browser, page.as_uri(), "")
+    slide(browser, "synops", 0.5)
+    limit = float(browser.execute_script("return new URLSearchParams(location.hash.slice(1)).get('synops')"))
+    chosen = pick(Experiment(storage / "fronts").table(), None, limit, None).network
+    assert chosen is not None
+    wait(browser, "return document.getElementById('taken-name').textContent === arguments[0]", chosen["trial"])
+
+
+def test_a_click_opens_the_network_and_the_table_sorts(browser: Any, page: Path) -> None:
+    show(browser, page.as_uri(), "published=0")
+    click_point(browser, "middle")
+    wait(browser, "return document.querySelectorAll('#panel .cell .op').length === 4")
+    assert "95.00 %" in text(browser, "#panel") and "Timestep distribution ψ" in text(browser, "#panel")
+    assert browser.execute_script("return document.querySelector('#panel .files')") is None  # what needs a server
+    press(browser, "Escape", code="Escape", windowsVirtualKeyCode=27)
+    wait(browser, "return document.getElementById('panel').hidden")
+    browser.execute_script("document.querySelector('[data-column=val_accuracy]').click()")
+    wait(browser, "return document.querySelector('th[aria-sort=descending] [data-column=val_accuracy]')")
+    accuracies = [float(value) for value in rows(browser, 2)]
+    assert accuracies == sorted(accuracies, reverse=True) and len(accuracies) == 9
+
+
+def test_what_may_be_no_better_is_marked(browser: Any, tmp_path: Path) -> None:
+    """Of 50 samples, 95 and 96 % cannot be told apart: the larger network is on the front, but not for sure."""
+    experiment = Experiment(tmp_path / "sure")
+    experiment.open({"dataset": "digits"})
+    for name, accuracy, size in (("small", 95.0, 40_000), ("large", 96.0, 400_000)):
+        add(experiment, name, (0.0, 0.0, 0.0, accuracy, accuracy, size, size, 1))
+        path = experiment.trial(name).path / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"val_samples": 50}))
+    show(browser, write_page(tmp_path, "sure").as_uri(), "")
+    marks = dict(zip(rows(browser), rows(browser, 3), strict=True))
+    assert marks == {"small": "5.1", "large": "4.5 ~"}
+    assert dict(zip(rows(browser), rows(browser, -1 + len(header(browser))), strict=True)) == {
+        "small": "",
+        "large": "small",
+    }
+    assert "2 networks on the front, 1 of them for sure" in text(browser, "#summary")
+
+
+def header(browser: Any) -> list[str]:
+    return list(browser.execute_script("return [...document.querySelectorAll('#trials th')].map(h => h.innerText)"))
+
+
+def test_lines_of_the_parallel_coordinates(browser: Any, page: Path, storage: Path) -> None:
+    """One per finished network, the more accurate in later classes, all places between bottom and top; a λ of 0 is lowest."""
+    show(browser, page.as_uri(), "tab=parallel")
+    wait(browser, "return document.getElementById('parallel')?.data?.length")
+    classes = [trace for trace in figure(browser, "parallel") if trace["name"] == "class"]
+    table = Experiment(storage / "fronts").table().set_index("trial")
+    names = [[key.partition("/")[2] for key in trace["customdata"][::9]] for trace in classes]
+    assert sorted(sum(names, [])) == sorted(table.index[table["status"] == FINISHED])
+    accuracies = [table.loc[group, "val_accuracy"] for group in names]
+    assert all(low.max() <= high.min() for low, high in zip(accuracies, accuracies[1:], strict=False))
+    places = [y for trace in classes for y in trace["y"] if y is not None]
+    assert len(places) == 8 * 6 and min(places) == 0 and max(places) == 1
+    large = classes[-1]["y"][-9:]
+    assert names[-1][-1] == "large" and large[:3] == [0, 0, 0] and large[5] == 1
+    ticks = browser.execute_script(
+        "return document.getElementById('parallel').layout.annotations.map(a => [a.x, a.y, a.text])"
     )
-    assert set(drawn) == {0, 1, 2, 3, 4}
+    assert [0, 0, "0"] in ticks and all(-0.01 <= y <= 1.01 for _, y, _ in ticks)
 
 
-@pytest.mark.slow
-@needs_browser
-def test_click_finds_the_network_everywhere(browser: Any) -> None:
-    click(browser, *point(browser, "size-front", 1))
-    marked = (
-        "return [...document.querySelectorAll('.selected[data-trial]')].map(e => `${e.tagName} ${e.dataset.trial}`)"
-    )
-    assert sorted(wait(browser, marked)) == ["FIGURE 1", "TR 1", "TR 1"]
-    rings = """return ["size-front", "synops-front"].map(id => {
-        const ring = document.getElementById(id).data.find(t => t.meta === "selected"); return [ring.x[0], ring.y[0]]; })"""
-    assert browser.execute_script(rings) == [[25.0, 5.0], [0.8, 5.0]]
-    line = "return document.getElementById('parallel').data.find(t => t.meta === 'chosen').y.length"
-    assert browser.execute_script(line) == 9  # eight axes and the gap
-    click(browser, *point(browser, "size-front", 1))  # again: lets go
-    wait(browser, "return document.querySelectorAll('.selected[data-trial]').length === 0")
+@pytest.mark.parametrize("name", ["size-front", "synops-front", "hypervolume", "parallel"])
+def test_figures_are_valid_for_plotly(browser: Any, page: Path, name: str) -> None:
+    """Its own schema knows every attribute and takes every value."""
+    show(browser, page.as_uri(), f"tab={name}&published=1")
+    wait(browser, "return document.getElementById(arguments[0])?.data?.length", name)
+    script = "const {data, layout} = document.getElementById(arguments[0]); return Plotly.validate(data, layout) ?? []"
+    found = [(problem["code"], problem["msg"]) for problem in browser.execute_script(script, name)]
+    # A trace without points is not drawn, and what depends on points is not read then.
+    assert [problem for problem in found if problem[0] not in ("invisible", "unused")] == []
 
 
-@pytest.mark.slow
-@needs_browser
-def test_box_over_an_axis_keeps_what_passes_through(browser: Any) -> None:
-    """Axis 4 is T: the box takes its upper half, T = 3 and 4."""
-    left, top, width, height = browser.execute_script(
+def test_a_box_over_an_axis_keeps_what_passes_through(browser: Any, page: Path) -> None:
+    """Axis 4 is T, from 1 to 4: the box takes its upper half, T = 3 and 4."""
+    show(browser, page.as_uri(), "tab=parallel")
+    wait(browser, "return document.getElementById('parallel')?.data?.length")
+    left, top, height = browser.execute_script(
         """const div = document.getElementById("parallel"); div.scrollIntoView({block: "center"});
         const {xaxis, yaxis} = div._fullLayout, box = div.getBoundingClientRect();
-        return [box.x + xaxis._offset + xaxis.d2p(4), box.y + yaxis._offset + yaxis.d2p(1), xaxis.d2p(1) - xaxis.d2p(0),
-                yaxis.d2p(0) - yaxis.d2p(1)];"""
+        return [box.x + xaxis._offset + xaxis.d2p(4), box.y + yaxis._offset + yaxis.d2p(1), yaxis.d2p(0) - yaxis.d2p(1)];"""
     )
-    mouse(browser, "mouseMoved", left - 20, top - 4)
-    mouse(browser, "mousePressed", left - 20, top - 4, button="left", clickCount=1)
+
+    def mouse(kind: str, x: float, y: float, **more: Any) -> None:
+        browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+
+    mouse("mouseMoved", left - 20, top - 4)
+    mouse("mousePressed", left - 20, top - 4, button="left", clickCount=1)
     for share in (0.3, 0.6, 1.0):
-        mouse(browser, "mouseMoved", left - 20 + 40 * share, top - 4 + share * height / 2, button="left")
-    mouse(browser, "mouseReleased", left + 20, top - 4 + height / 2, button="left", clickCount=1)
-    kept = "return document.getElementById('parallel').data.find(t => t.meta === 'kept').customdata"
-    assert {row for row in wait(browser, f"{kept}.length && {kept.removeprefix('return ')}") if row is not None} == {
-        1,
-        2,
-        4,
-    }
+        mouse("mouseMoved", left - 20 + 40 * share, top - 4 + share * height / 2, button="left")
+    mouse("mouseReleased", left + 20, top - 4 + height / 2, button="left", clickCount=1)
+    kept = "document.getElementById('parallel').data.find(t => t.name === 'kept').customdata.filter(Boolean)"
+    found = wait(browser, f"return {kept}.length && {kept}")
+    assert set(found) == {"fronts/middle", "fronts/middle again", "fronts/large"}
 
 
-@pytest.mark.slow
-@needs_browser
-def test_table_sorts_by_a_column_both_ways(browser: Any) -> None:
-    sizes = "return [...document.querySelectorAll('#front tbody tr')].map(r => Number(r.cells[5].dataset.value))"
-    header = "document.querySelectorAll('#front th button')[5].click();"
-    assert browser.execute_script(header + sizes) == [400_000, 200_000, 200_000, 40_000]
-    assert browser.execute_script(header + sizes) == [40_000, 200_000, 200_000, 400_000]
-    state = "return document.querySelectorAll('#front th')[5].getAttribute('aria-sort')"
-    assert browser.execute_script(state) == "ascending"
-
-
-@pytest.mark.slow
-@needs_browser
-def test_every_network_of_the_front_has_its_cell_drawn(browser: Any) -> None:
-    cells = browser.execute_script(
-        """return [...document.querySelectorAll('.cells figure')].map(f => [
-            f.dataset.trial, f.querySelectorAll('svg .op').length,
-            f.querySelector('svg').getBoundingClientRect().width > 200])"""
+def test_nothing_that_is_data_runs_or_becomes_markup(browser: Any, tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / f"fronts {EVIL}")
+    fill(experiment)
+    experiment.trial("lost").note(EVIL_REASON)
+    show(browser, write_page(tmp_path, experiment.path.name).as_uri(), "tab=stopped")
+    assert EVIL_REASON in text(browser, "#part-stopped")
+    assert text(browser, "h1") == browser.title == experiment.path.name
+    for tab in [
+        *TABS,
+        f"trials&trial={experiment.path.name}/{EVIL}".replace("&amp;", "%26amp%3B").replace("=x", "%3Dx"),
+    ]:
+        show(browser, browser.current_url.partition("#")[0], f"tab={tab}")
+    assert browser.execute_script("return document.querySelectorAll('img, b:not(.key b)').length") == 0
+    browser.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.evil = 3'; document.body.append(s)"
     )
-    assert cells == [["2", 4, True], ["4", 4, True], ["1", 4, True], ["0", 4, True]]
+    assert browser.execute_script("return window.evil ?? null") is None
+    refused = "const [done] = arguments; fetch('data:,x').then(() => done('loaded'), () => done('refused'))"
+    assert browser.execute_async_script(refused) == "refused"
+    browser.get_log("browser")  # the refusals
 
 
-@pytest.mark.slow
-@needs_browser
-@pytest.mark.parametrize("width", [1400, 400])
-def test_page_does_not_scroll_sideways(browser: Any, width: int) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_does_not_scroll_sideways(browser: Any, page: Path, width: int, tab: str) -> None:
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    wait(browser, "return innerWidth === arguments[0] && document.documentElement.scrollWidth <= innerWidth", width)
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    try:
+        show(browser, page.as_uri(), f"tab={tab}")
+        wait(browser, "return innerWidth === arguments[0] && document.documentElement.scrollWidth <= innerWidth", width)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.mark.slow
-@needs_browser
-def test_dark_and_light(browser: Any) -> None:
-    seen = set()
-    for scheme in ("dark", "light"):
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        time.sleep(0.5)
-        seen.add(
-            browser.execute_script(
-                """const {marker} = document.getElementById('size-front').data.find(t => t.meta === 'front');
-                return marker.color + getComputedStyle(document.body).backgroundColor"""
-            )
-        )
-    assert len(seen) == 2
+def test_a_large_experiment_has_the_details_of_its_front(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(Experiment(tmp_path / "fronts"))
+    monkeypatch.setattr(report, "MOST_DETAILS", 7)
+    address = write_page(tmp_path, "fronts").as_uri()
+    show(browser, address, "trial=fronts/dominated")
+    wait(browser, "return document.querySelector('#panel .body').innerText.includes('of the front\\'s networks only')")
+    assert "94.00 %" in text(browser, "#panel")  # what its row says is there
+    show(browser, address, "trial=fronts/middle")
+    wait(browser, "return document.querySelector('#panel .cell')")
 
 
-@pytest.mark.slow
-@needs_browser
-def test_no_errors_and_nothing_loaded(browser: Any, page: Path) -> None:
+def test_a_merge_names_the_experiments_of_its_trials(browser: Any, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        fill(Experiment(tmp_path / name))
+    assert (
+        pareto.main(["merge", "first", "second", "--storage", str(tmp_path), "--out", "both", "--compare", "paper"])
+        == 0
+    )
+    show(browser, (tmp_path / "both" / "report.html").as_uri(), "trial=both/second / middle")
+    wait(browser, "return document.querySelector('#panel .cell')")
+    assert text(browser, "#panel-title") == "second / middle"
+    assert set(rows(browser)) == {
+        f"{name} / {trial}" for name in ("first", "second") for trial in (*TRIALS, "behind", "lost", "at work")
+    }
+    (front,) = [trace for trace in figure(browser, "size-front") if trace["name"] == "front"]
+    assert len(front["x"]) == 6  # one front over all, on which equal networks stay
+
+
+def test_nothing_is_loaded_and_nothing_goes_wrong(browser: Any) -> None:
     """Runs last: whatever the tests above did is in the logs."""
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
-    assert asked == {page.as_uri()}
-
-
-def test_names_and_reasons_are_escaped(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert EVIL not in text and "<img" not in text.split("<script", 1)[0]
-    assert "loss is &lt;b&gt;not&lt;/b&gt; finite &amp; so on" in text
-    assert "<h1>fronts &amp; &lt;more&gt;</h1>" in text
-
-
-def test_seeds_of_a_point_are_taken_together(page: Path) -> None:
-    """ "small" and "many operations" are seeds 0 and 1 of one point: 88 and 96 %, 5 and 25 kB."""
-    table = page.read_text(encoding="utf-8").split('<table id="seeds">', 1)[1].split("</table>", 1)[0]
-    assert table.count("<tr>") == 2  # its head and that one point
-    assert "92.00 ± 5.66" in table and "15.0 ± 14.1" in table
-
-
-def test_page_is_one_file_that_may_load_nothing(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert "default-src 'none'" in text and 'lang="en"' in text and "<title>" in text
-    assert not re.search(r"<(link|script|img|iframe)[^>]*\b(src|href)=", text.split("<script>", 1)[0])
-    assert len(text) < 5_500_000
-
-
-def test_figures_are_valid_for_plotly(page: Path) -> None:
-    """plotly's own schema refuses attributes that it does not know."""
-    import plotly.graph_objects as go
-
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
-    assert found is not None
-    figures = json.loads(found[1])["figures"]
-    assert set(figures) == {"size-front", "synops-front", "hypervolume", "parallel"}
-    for figure in figures.values():
-        go.Figure(figure)
+    files = {url for url in asked if url.startswith("file:")}
+    assert files and all(url.endswith("/report.html") for url in files)
+    live = {url for url in asked if url.startswith("http://127.0.0.1:")}  # of the comparison with the server
+    assert {url.partition(":")[0] for url in asked - files - live} <= {"data", "about", "blob"}

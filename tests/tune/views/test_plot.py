@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tune.results.compare import Comparison
+from tune.views.look import mark_colour
 from tune.views.plot import draw_fronts
 
 
@@ -45,3 +47,14 @@ def test_draws(rows: list[tuple[str, float | None, float | None, float | None, f
 def test_stopped_trials_are_not_drawn() -> None:
     others = [("stopped", 99.0, 99.0, 8e3, 1e3), ("diverged", 99.0, 99.0, 8e3, 1e3)]
     assert np.array_equal(pixels(draw_fronts(table(NETWORKS + others), "t")), pixels(draw_fronts(table(NETWORKS), "t")))
+
+
+def test_a_published_network_without_bit_synops_stands_in_the_left_panel() -> None:
+    """Far below all others: the accuracy axis, which both panels share, reaches to it."""
+    networks = pd.DataFrame(
+        {"method": ["somebody"], "accuracy": [30.0], "model_size_bits": [2e6], "bit_synops": [np.nan], "source": [""]}
+    )
+    picture = pixels(draw_fronts(table(NETWORKS), "t", Comparison(table=networks, note="")))
+    colour = [int(mark_colour("published")[k : k + 2], 16) for k in (1, 3, 5)]
+    panels = (picture[:560] == colour).all(axis=-1)  # above the legend
+    assert panels[:, :825].any() and not panels[:, 825:].any()

@@ -9,11 +9,13 @@ import pytest
 from rich.console import Console
 
 from litesnn import Genotype, Recipe
+from tests.tune.dashboard_page import inlined
 from tune.results.front import front, hypervolume
 from tune.results.summary import hypervolume_curve, summarise
 from tune.storage.objectives import Reference
 from tune.storage.store import Experiment
-from tune.views.report import front_table, read_genotypes, write_report
+from tune.views import report
+from tune.views.report import front_table, write_report
 
 REFERENCE = Reference(accuracy=10.0, size_bits=80e6, bit_synops=100e6)
 RECIPE = Recipe.preset("digits", search_epochs=10, retrain_epochs=20)
@@ -90,16 +92,37 @@ def test_small_experiments(experiment: Experiment, rows: list[tuple[object, ...]
     finished = sum(row[1] == "finished" for row in rows)
     assert len(json.loads(paths["front.json"].read_text())["front"]) == finished
     assert len(pd.read_parquet(paths["trials.parquet"])) == len(rows)
-    assert ("No finished network yet" in paths["report.html"].read_text()) == (finished == 0)
+    summary = inlined(paths["report.html"])["experiment"]["summary"]
+    assert ("no finished network yet" in summary) == (finished == 0)
 
 
 def test_merged_tables_take_networks_from_their_experiments(experiment: Experiment, tmp_path: Path) -> None:
     merged = Experiment(tmp_path / "merged")
     trials = TRIALS.assign(experiment="name")
-    genotypes = read_genotypes(experiment, front(trials.assign(row=range(len(trials)))))
-    assert set(genotypes) == {0, 1}  # c is damaged
-    page = write_report(merged, trials, REFERENCE, RECIPE, genotypes)["report.html"].read_text()
-    assert page.count('<svg class="cell"') == 2 and "name / a" in page
+    page = inlined(write_report(merged, trials, REFERENCE, RECIPE, {"name": experiment})["report.html"])
+    assert [row["trial"] for row in page["experiment"]["trials"]] == [f"name / {name}" for name in "bacdefg"]
+    details = page["details"]
+    assert {name for name in details if details[name]["drawing"]} == {"name / a", "name / b"}
+    assert details["name / c"]["errors"][0].startswith("genotype.json")  # damaged, and hides no other
+
+
+def test_the_page_of_many_trials_has_details_of_its_front(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_report(experiment, TRIALS, REFERENCE, RECIPE)["report.html"]
+    assert list(inlined(page)["details"]) == list("bacdefg")
+    monkeypatch.setattr(report, "MOST_DETAILS", 6)
+    write_report(experiment, TRIALS, REFERENCE, RECIPE)
+    assert list(inlined(page)["details"]) == list("bac") and len(inlined(page)["experiment"]["trials"]) == 7
+
+
+def test_the_page_does_not_say_where_things_lie(experiment: Experiment, tmp_path: Path) -> None:
+    """A report is sent to others: reasons name files within the storage, the recipe the last part of its data's folder."""
+    recipe = Recipe.preset("digits", dataset="folder:/home/somebody/images")
+    trials = TRIALS.assign(reason=f"{experiment.path}/trials/f/result.json: damaged")
+    page = write_report(experiment, trials, REFERENCE, recipe)["report.html"].read_text()
+    assert "name/trials/f/result.json: damaged" in page and "folder:images" in page
+    assert str(tmp_path) not in page and "/home/somebody" not in page
 
 
 def test_old_experiments_without_times(experiment: Experiment) -> None:

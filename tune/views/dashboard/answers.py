@@ -25,6 +25,8 @@ Trial = create_model(
     __doc__="One row of the table; a figure that is not known is null.",
     **{column: (float | None if column in NUMBERS else str | None, Field()) for column in COLUMNS},
     **{flag: (bool, Field(description=text)) for flag, text in _FLAGS.items()},
+    val_interval=(float | None, Field(description="half the width of the accuracy's interval, points")),
+    ties_with=(str | None, Field(description="of the front: a cheaper network that may be as accurate; empty if none")),
 )  # type: ignore[call-overload]
 
 
@@ -43,6 +45,29 @@ class Progress(_Answer):
     seconds: float = Field(description="seconds of trials by then, which may run beside each other")
     hypervolume: float
     trial: str | None
+
+
+class Compared(_Answer):
+    """A published network and what of ours it is held against."""
+
+    method: str
+    accuracy: float = Field(description="test accuracy, percent")
+    model_size_bits: float | None
+    bit_synops: float | None
+    source: str
+    own: bool = Field(description="of the paper that the method is from")
+    relation: str = Field(description="dominated, dominates or neither; empty without a network of ours")
+    ours: str = Field(description="the trial; empty if none")
+    our_accuracy: float | None
+    our_model_size_bits: float | None
+    our_bit_synops: float | None
+
+
+class Comparison(_Answer):
+    """The front beside the published networks of its data set."""
+
+    sentence: str
+    networks: list[Compared]
 
 
 class Listed(_Answer):
@@ -69,7 +94,12 @@ class Experiment(_Answer):
     recipe: dict[str, Any] | None = Field(description="what all trials share")
     reference: Reference | None
     hypervolume: float | None
+    summary: list[str] = Field(description="sentences; the first alone where recipe or reference is not known")
     progress: list[Progress]
+    seeds: list[dict[str, float | str | None]] = Field(
+        description="points of which several seeds have finished: means, and deviations as NAME_deviation"
+    )
+    comparison: Comparison | None = Field(description="null where the recipe is not known, or none was asked for")
     trials: list[Trial]  # type: ignore[valid-type]
     error: str | None
 

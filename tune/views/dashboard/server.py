@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,10 +23,13 @@ from tune.results.published import published
 from tune.storage.places import Place, local_copy
 from tune.views.dashboard import answers
 from tune.views.dashboard.access import Access, cookie_name, new_session, same
-from tune.views.dashboard.assets import STATIC, page_text, static_file
 from tune.views.dashboard.snapshot import Snapshot
 from tune.views.dashboard.watch import Watcher
+from tune.views.page.details import details
+from tune.views.page.experiment import listed
+from tune.views.page.files import STATIC, served_page, static_file
 
+_LOGIN = Path(__file__).with_name("login.html")
 _LONGEST_LOGIN = 4096  # bytes
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": answers.Problem}}
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -97,7 +100,7 @@ def _add_results(web: FastAPI, snapshot: Snapshot) -> None:
     def experiments() -> Response:
         """All experiments, sorted by name."""
         found = [shown for name in snapshot.names() if (shown := snapshot.experiment(name)) is not None]
-        return _json({"experiments": [_listed(shown) for shown in found], "error": snapshot.error})
+        return _json({"experiments": [listed(shown) for shown in found], "error": snapshot.error})
 
     @web.get("/api/experiments/{name}", response_model=answers.Experiment, responses=_MISSING)
     def experiment(name: str) -> Response:
@@ -115,10 +118,6 @@ def _add_results(web: FastAPI, snapshot: Snapshot) -> None:
         row = next((row for row in (shown or {}).get("trials", []) if row["trial"] == trial), None)
         if row is None:
             raise _missing("trial", trial)
-        from tune.views.dashboard.details import (
-            details,  # drawing a network loads torch, seconds that the start is spared
-        )
-
         more = details(folder, f"{name}/{trial}", snapshot.model_bytes(name, trial))
         return _json({"experiment": name, "trial": row, **more})
 
@@ -147,11 +146,11 @@ def _add_results(web: FastAPI, snapshot: Snapshot) -> None:
 def _add_pages(web: FastAPI) -> None:
     @web.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> HTMLResponse:
-        return HTMLResponse(page_text("page.html"))
+        return HTMLResponse(served_page())
 
     @web.get("/login", response_class=HTMLResponse, include_in_schema=False)
     def form(wrong: str | None = None) -> HTMLResponse:
-        text = page_text("login.html")
+        text = _LOGIN.read_text(encoding="utf-8")
         return HTMLResponse(text if wrong is None else text.replace("<p hidden", "<p"))
 
     @web.get("/static/{file}", include_in_schema=False)
@@ -203,11 +202,6 @@ def _folder(snapshot: Snapshot, name: str, trial: str) -> Place:
 
 def _missing(what: str, name: str) -> HTTPException:
     return HTTPException(404, f"{what}: expected one that is there, got {name[:200]}")
-
-
-def _listed(shown: dict[str, Any]) -> dict[str, Any]:
-    states = Counter(row["status"] or "unknown" for row in shown["trials"])
-    return {"name": shown["name"], "version": shown["version"], "states": states, "error": shown["error"]}
 
 
 def _json(values: Any) -> Response:

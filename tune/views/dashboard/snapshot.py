@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
-
-import pandas as pd
 
 from litesnn.checks import InputError
 from litesnn.files import StorageError
-from tune.results.front import hypervolume, on_front
-from tune.results.summary import hypervolume_curve
 from tune.storage.folder import read_rows
-from tune.storage.objectives import BIT_SYNOPS, SIZE, Reference
+from tune.storage.objectives import Reference
 from tune.storage.places import Place
-from tune.storage.rows import COLUMNS, Row, to_table
+from tune.storage.rows import Row, to_table
 from tune.storage.store import Experiment
 from tune.views.dashboard.listing import ROW_FILES, Found, listing
+from tune.views.page.experiment import experiment_answer
 
 
 @dataclass
@@ -73,10 +69,8 @@ class Snapshot:
             name: one of ``names()``; no file is touched for any other.
 
         Returns:
-            ``name``, ``version``, ``recipe``, ``reference``, ``hypervolume``, ``progress`` (the steps of the hypervolume
-            over the epochs that all trials have run), ``trials`` (one object per trial with
-            ``COLUMNS`` and the flags ``on_front``, ``on_size_front`` and ``on_bit_synops_front``) and ``error``, a line on
-            what is damaged; None where there is no such experiment. The object is shared: do not change it.
+            The answer of ``tune.views.page.experiment``; None where there is no such experiment. The object is shared: do
+            not change it.
         """
         self.look(self._max_age)
         return self._shown.get(name)
@@ -167,46 +161,15 @@ def _shown(path: Place, prefix: str, rows: list[Row], found: Found) -> dict[str,
         raise
     except InputError as damaged:
         errors.insert(0, str(damaged).replace(prefix, ""))  # where it lies is not the page's to tell
-    table = to_table([rows] if rows else [])
-    if recipe is not None and "retrain_channels" in recipe:
-        table = table.fillna({"channels": recipe["retrain_channels"]})
-    return {
-        "name": path.name,
-        "version": _version(found),
-        "recipe": recipe,
-        "reference": None if reference is None else asdict(reference),
-        "hypervolume": None if reference is None else hypervolume(table, reference),
-        "progress": [] if reference is None else _progress(table, reference),
-        "trials": _records(table, prefix),
-        "error": "; ".join(errors) or None,
-    }
-
-
-def _progress(table: pd.DataFrame, reference: Reference) -> list[dict[str, Any]]:
-    """The first and the last point of the curve and all steps between."""
-    curve = hypervolume_curve(table, reference)
-    steps = curve["hypervolume"].diff().fillna(1) != 0
-    curve = curve[steps | (curve.index == len(curve) - 1)]
-    names = table["trial"].iloc[curve["row"]].tolist()
-    rows = curve[["epochs", "seconds", "hypervolume"]].to_dict("records")
-    return [
-        {**{str(key): value for key, value in row.items()}, "trial": name}
-        for row, name in zip(rows, names, strict=True)
-    ]
-
-
-def _records(table: pd.DataFrame, place: str) -> list[dict[str, Any]]:
-    """The table row by row in plain values, with the front flags; what is no number is None."""
-    columns: dict[str, list[Any]] = {column: [_plain(value) for value in table[column].tolist()] for column in COLUMNS}
-    columns["reason"] = [text.replace(place, "") if isinstance(text, str) else text for text in columns["reason"]]
-    columns["on_front"] = on_front(table, [SIZE, BIT_SYNOPS]).tolist()
-    columns["on_size_front"] = on_front(table, [SIZE]).tolist()
-    columns["on_bit_synops_front"] = on_front(table, [BIT_SYNOPS]).tolist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return experiment_answer(
+        path.name,
+        to_table([rows] if rows else []),
+        recipe,
+        reference,
+        version=_version(found),
+        error="; ".join(errors) or None,
+        hidden=prefix,
+    )
 
 
 def _version(found: Found) -> str:

@@ -1,28 +1,20 @@
 // The tab with what did not finish: stopped by the scheduler, diverged or failed, when, and why.
 
 import { ACCURACY, SIZE, element, fixed, general, sizeText, whole, words } from "./format.js";
-import { makeTable } from "./table.js";
+import { makeOwnTable } from "./table.js";
 import { epochsOf } from "./trials.js";
 
 export function makeStopped(place, act) {
   const sentence = element("p", { className: "note" });
   place.append(sentence);
-  let sort = { column: null, down: true }, last = null;
-  const table = makeTable(place, { id: "stopped", label: "Stopped and failed trials", empty: "" }, {
-    ...act,
-    sort(column) {
-      sort = { column, down: sort.column === column ? !sort.down : true };
-      render(...last);
-    },
-  });
+  const table = makeOwnTable(place, { id: "stopped", label: "Stopped and failed trials", empty: "" }, act);
 
   function render(model, view) {
-    last = [model, view];
     const rows = model.rows.filter((row) => ["stopped", "failed", "diverged"].includes(row.status));
     const order = [...rows].sort((a, b) => String(b.ended_at ?? "").localeCompare(String(a.ended_at ?? "")));
     sentence.textContent = said(model, rows);
     place.classList.toggle("none", rows.length === 0);
-    table.render(order, columnsOf(model), sort, model.rowsVersion, view.selected);
+    table.render(order, columnsOf(model), model.rowsVersion, view.selected);
   }
   return { render };
 }
@@ -31,13 +23,8 @@ function said(model, rows) {
   if (!rows.length) return "Nothing was stopped, diverged or failed among the trials shown.";
   const count = (state) => rows.filter((row) => row.status === state).length;
   const parts = ["stopped", "diverged", "failed"].filter(count).map((state) => `${whole(count(state))} ${state}`);
-  let saved = 0;
-  for (const { name, recipe } of model.experiments) {
-    const budget = (recipe?.search_epochs ?? 0) + (recipe?.retrain_epochs ?? 0);
-    for (const row of rows) if (row.experiment === name && row.status === "stopped") saved += Math.max(0, budget - epochsOf(row));
-  }
-  return `${parts.join(", ")} of ${words(model.rows.length, "trial")}; stopping saved ${words(saved, "epoch")}. A rank says how a ` +
-    "trial stood among those that had come as far: the scheduler stops those behind in accuracy at the size and Bit-SynOps they have.";
+  return `${parts.join(", ")} of ${words(model.rows.length, "trial")}. A rank says how a trial stood among those that had come as ` +
+    "far: the scheduler stops those behind in accuracy at the size and Bit-SynOps they have.";
 }
 
 const columnsOf = (model) => [

@@ -1,15 +1,21 @@
 // Tabs below the fronts. What is in one is made when it is first opened, and drawn only while it is open.
 
 import { element } from "./format.js";
+import { makeCells } from "./cells.js";
 import { makeCompute } from "./compute.js";
 import { makeParallel } from "./parallel.js";
+import { hasLiterature, makePublished } from "./published.js";
+import { makeSeeds } from "./seeds.js";
 import { makeSpace } from "./space.js";
 import { makeStopped } from "./stopped.js";
 import { makeTrials } from "./trials.js";
 
-const TABS = [
+const TABS = [ // name, title, what makes it, whether there is anything in it
   ["trials", "Trials", makeTrials],
+  ["cells", "Cells", makeCells],
   ["stopped", "Stopped", makeStopped],
+  ["seeds", "Seeds", makeSeeds, (model) => model.experiments.some(({ seeds }) => seeds.length)],
+  ["published", "Published networks", makePublished, hasLiterature],
   ["hypervolume", "Hypervolume", makeCompute],
   ["parallel", "Parallel coordinates", makeParallel],
   ["space", "3-D", makeSpace],
@@ -18,7 +24,7 @@ const TABS = [
 /** @param {(tab: string) => void} choose */
 export function makeTabs(act, choose) {
   const list = document.getElementById("tabs"), places = document.getElementById("tab-panels");
-  const tabs = TABS.map(([name, title, make]) => {
+  const tabs = TABS.map(([name, title, make, isThere = () => true]) => {
     const button = element("button", {
       type: "button", role: "tab", id: `tab-${name}`, textContent: title, "aria-controls": `part-${name}`, "data-tab": name,
     });
@@ -26,22 +32,24 @@ export function makeTabs(act, choose) {
     button.addEventListener("click", () => choose(name));
     list.append(button);
     places.append(place);
-    return { name, make, button, place, part: null, drawn: "" };
+    return { name, make, isThere, button, place, part: null, drawn: "" };
   });
   list.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const at = tabs.findIndex(({ button }) => button === document.activeElement);
+    const there = tabs.filter(({ button }) => !button.hidden);
+    const at = there.findIndex(({ button }) => button === document.activeElement);
     if (!step || at < 0) return;
-    const next = tabs[(at + step + tabs.length) % tabs.length];
+    const next = there[(at + step + there.length) % there.length];
     choose(next.name);
     next.button.focus();
     event.preventDefault();
   });
 
   function render(model, view, look) {
-    const open = tabs.find(({ name }) => name === view.tab) ?? tabs[0];
+    const open = tabs.find(({ name, isThere }) => name === view.tab && isThere(model)) ?? tabs[0];
     for (const tab of tabs) {
       tab.button.setAttribute("aria-selected", String(tab === open));
+      tab.button.hidden = !tab.isThere(model);
       tab.button.tabIndex = tab === open ? 0 : -1;
       tab.place.hidden = tab !== open;
     }

@@ -1,6 +1,15 @@
 // Numbers as the rest of the project writes them, and the few ways in which elements are made.
 
-export const ACCURACY = "val_accuracy", SIZE = "size_bits", EQ18 = "model_size_bits", FILE = "file_bits", DENSE = "dense_bits", SYNOPS = "bit_synops";
+import { LABELS, UNITS } from "./look.js";
+
+export const ACCURACY = "val_accuracy";
+export const SIZE = "size_bits";
+export const EQ18 = "model_size_bits";
+export const FILE = "file_bits";
+export const DENSE = "dense_bits";
+export const SYNOPS = "bit_synops";
+
+const SVG = "http://www.w3.org/2000/svg";
 
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -19,8 +28,9 @@ export function general(value) {
   return size !== 0 && (size < 1e-4 || size >= 1e6) ? rounded.toExponential().replace("+", "") : String(rounded);
 }
 
-export const sizeUnit = (largest) => (largest >= 8e5 ? ["MB", 8e6] : ["kB", 8e3]);
-export const countUnit = (largest) => (largest >= 1e4 ? ["M", 1e6] : ["k", 1e3]);
+export const sizeUnit = (largest) => unit(UNITS.size, largest);
+export const countUnit = (largest) => unit(UNITS.count, largest);
+const unit = (units, largest) => (units.find(([, , least]) => largest >= least) ?? units.at(-1)).slice(0, 2);
 export const fixed = (value, places) => (known(value) ? value.toFixed(places) : "");
 export const percent = (value) => (known(value) ? `${value.toFixed(2)} %` : "");
 
@@ -41,7 +51,7 @@ export function sizesText(row) {
 /** What the size of all these trials is: the packed file's, or the paper's (Eq. 18). */
 export function sizeName(rows) {
   const sized = rows.filter((row) => known(row[SIZE]));
-  return sized.length && sized.every((row) => row[SIZE] === row[FILE]) ? "file" : "model size";
+  return LABELS[sized.length && sized.every((row) => row[SIZE] === row[FILE]) ? FILE : EQ18];
 }
 
 export function countText(count) {
@@ -64,6 +74,13 @@ export function element(tag, properties = {}, ...children) {
     else made[key] = value;
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+/** The same for a drawing. */
+export function svg(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 }
 

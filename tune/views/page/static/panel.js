@@ -16,7 +16,7 @@ export function makePanel(store, close) {
   const body = element("div", { className: "body" });
   panel.append(element("header", {}, title, shut), state, body);
   shut.addEventListener("click", close);
-  let shown = null, found = null, drawn = "", back = null, curves = null;
+  let shown = null, asked = null, found = null, drawn = "", back = null, curves = null;
 
   function render(model, view, theme, width) {
     const row = view.trial === null ? null : model.byKey.get(view.trial) ?? null;
@@ -27,24 +27,29 @@ export function makePanel(store, close) {
       drawn = "";
       return;
     }
-    const [experiment, trial] = split(view.trial);
-    title.textContent = trial;
+    title.textContent = row?.trial ?? view.trial;
     if (shown !== view.trial) {
       shown = view.trial;
       found = null;
       drawn = "";
       panel.scrollTop = 0;
     }
-    state.textContent = row ? `${experiment} · ${row.status}${row.on_front ? " · on the front" : ""}` : experiment;
+    state.textContent = row === null ? "not here, or not here yet"
+      : `${row.experiment} · ${row.status}${row.on_front ? ` · on the front${row.ties_with ? `, ~ ${row.ties_with} costs less and may be as accurate` : ""}` : ""}`;
     state.dataset.state = row?.status ?? "";
-    const version = `${view.trial} ${model.experiments.find(({ name }) => name === experiment)?.version}`;
+    if (row === null) {
+      drawn = "";
+      return;
+    }
+    const version = `${view.trial} ${model.experiments.find(({ name }) => name === row.experiment)?.version}`;
     if (drawn === version) {
       if (width) curves?.draw();
       return;
     }
     drawn = version;
+    asked = row;
     if (found === null) body.replaceChildren(element("p", { className: "note", textContent: "loading…" }));
-    store.details(experiment, trial).then(
+    store.details(row).then(
       (details) => {
         if (shown !== view.trial) return;
         const same = JSON.stringify(found) === JSON.stringify(details);
@@ -58,7 +63,7 @@ export function makePanel(store, close) {
   }
 
   function fill() {
-    const { trial: row, records, genotype, drawing, notes, errors } = found;
+    const { trial: row, records, genotype, drawing, notes, errors, missing } = found;
     curves = records.length ? curvesOf(records) : null;
     const cell = drawing === null ? null : safeDrawing(drawing);
     const steps = timestepsOf(records, row.timesteps);
@@ -67,8 +72,8 @@ export function makePanel(store, close) {
       row.reason ? element("p", { className: "reason", "data-state": row.status, textContent: row.reason }) : null,
       ...errors.map((error) => element("p", { className: "problem", textContent: error })),
       figures(row),
-      files(found),
-      section("Cell", cell === null
+      files(found, (file) => store.fileOf(asked, file)),
+      section("Cell", missing ? element("p", { className: "note", textContent: missing }) : cell === null
         ? element("p", { className: "note", textContent: "The cell is decoded when the search is over." })
         : element("figure", {}, cell)), // its words are its label
       curves && section("Learning curves", element("p", { className: "note key" },
@@ -98,23 +103,21 @@ export function makePanel(store, close) {
   return { render, enter, leave, redraw: () => curves?.draw() };
 }
 
-/** The name of a trial holds no slash: it is a folder's. */
-function split(key) {
-  const at = key.lastIndexOf("/");
-  return [key.slice(0, at), key.slice(at + 1)];
-}
+const energy = (millijoules) => (millijoules === null ? "" : `${digits(1e3 * millijoules)} µJ`);
 
 const section = (name, ...children) => element("section", {}, element("h3", { textContent: name }), ...children);
 
 function figures(row) {
   const entries = [
     ["validation", percent(row[ACCURACY])],
+    ["of chance", row.val_interval === null ? "" : `± ${row.val_interval.toFixed(1)}`],
     ["test", percent(row.test_accuracy)],
     ["packed file", sizeText(row[FILE])],
     ["Eq. 18", sizeText(row[EQ18])],
     ["dense", sizeText(row[DENSE])],
     ["Bit-SynOps", countText(row[SYNOPS])],
-    ["energy", row.energy_mj === null ? "" : `${digits(1e3 * row.energy_mj)} µJ`],
+    ["energy", energy(row.energy_mj)],
+    ["with bits", energy(row.energy_bits_mj)],
     ["T", general(row.timesteps)],
     ["λ1", general(row.lambda1)],
     ["λ2", general(row.lambda2)],
@@ -128,15 +131,14 @@ function figures(row) {
     element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: text }))));
 }
 
-function files({ experiment, trial, genotype, model_bytes: bytes }) {
-  const base = `/api/experiments/${encodeURIComponent(experiment)}/trials/${encodeURIComponent(trial.trial)}`;
+function files({ genotype, model_bytes: bytes }, addressOf) {
   const links = [
-    genotype && ["genotype.json", ""],
+    genotype !== null && ["genotype.json", ""],
     bytes !== null && ["model.safetensors", ` ${bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`}`],
-  ].filter(Boolean);
+  ].filter((link) => link && addressOf(link[0]) !== null);
   if (!links.length) return null;
   return element("p", { className: "files" }, ...links.map(([file, size]) =>
-    element("a", { href: `${base}/${file}`, download: "", "data-file": file, textContent: file }, element("small", { textContent: size }))));
+    element("a", { href: addressOf(file), download: "", "data-file": file, textContent: file }, element("small", { textContent: size }))));
 }
 
 function duration(seconds) {

@@ -15,7 +15,7 @@ export function makeCompute(place, act) {
     div.hidden = known.length === 0;
     note.textContent = known.length === 0 ? "No trial is over yet, or the experiment does not say from where hypervolume is measured." :
       "What the front so far dominates, in accuracy share × decades of size × decades of Bit-SynOps, after each trial that " +
-      "raised it; epochs of stopped and failed trials count too. Filters do not apply here." +
+      "raised it; epochs of stopped and failed trials count too. Filters do not apply here." + unknown(model) +
       (known.length > 1 ? " Experiments with different references cannot be compared." : "");
     if (!known.length) return;
     await plotlyReady;
@@ -40,6 +40,11 @@ export function makeCompute(place, act) {
     div.on("plotly_doubleclick", () => Plotly.relayout(div, { "xaxis.autorange": true, "yaxis.autorange": true }));
   }
   return { render };
+}
+
+function unknown(model) {
+  const count = model.all.filter(({ status, ended_at: end }) => status !== "unfinished" && end === null).length;
+  return count ? ` ${words(count, "trial")} did not record when they ended and come first.` : "";
 }
 
 function duration(seconds) {

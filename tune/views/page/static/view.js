@@ -9,7 +9,7 @@ export function emptyView() {
     show: null, // names of experiments; null: what the page thinks best
     filters: {}, // column → {values: [...]} or {low, high}
     size: null, synops: null, accuracy: null, // limits
-    published: false,
+    published: null, // whether networks of the literature are drawn; null: as usual, in files that were made with them
     tab: "trials",
     trial: null, // key of the one whose panel is open
     selected: null, // key of the one that is ringed; not in the address
@@ -35,7 +35,7 @@ export function readView(hash) {
     }
   }
   for (const limit of LIMITS) view[limit] = number(given.get(limit));
-  view.published = given.get("published") === "1";
+  if (given.has("published")) view.published = given.get("published") === "1";
   view.tab = given.get("tab") ?? view.tab;
   view.trial = given.get("trial");
   const sort = given.get("sort");
@@ -49,7 +49,7 @@ export function writeView(view) {
   for (const [column, { values, low, high }] of Object.entries(view.filters))
     given.set(column, values ? values.join(",") : `${low ?? ""}..${high ?? ""}`);
   for (const limit of LIMITS) if (view[limit] !== null) given.set(limit, String(view[limit]));
-  if (view.published) given.set("published", "1");
+  if (view.published !== null) given.set("published", view.published ? "1" : "0");
   if (view.tab !== "trials") given.set("tab", view.tab);
   if (view.trial !== null) given.set("trial", view.trial);
   if (view.sort.column !== null) given.set("sort", (view.sort.down ? "-" : "") + view.sort.column);

@@ -1,9 +1,7 @@
 // Which experiments are shown beside each other, and what there is to say of them in a line.
 
-import { element, general, whole, words } from "./format.js";
+import { element, whole, words } from "./format.js";
 import { slot } from "./model.js";
-
-const ORDER = ["finished", "unfinished", "stopped", "diverged", "failed"];
 
 /** @param {(names: string[]) => void} choose */
 export function makeExperiments(choose) {
@@ -11,6 +9,7 @@ export function makeExperiments(choose) {
   let built = "";
 
   function render(store, model) {
+    place.hidden = store.connection === "file"; // it holds one
     const names = [...store.experiments.keys()].sort();
     if (built !== JSON.stringify(names)) {
       built = JSON.stringify(names);
@@ -39,18 +38,8 @@ export function makeExperiments(choose) {
 function said(model, store) {
   if (!model.names.length) return "No experiment is chosen.";
   if (!model.experiments.length) return model.names.every((name) => store.failures.has(name)) ? "" : "Loading…";
-  const states = {};
-  for (const { status } of model.all) states[status] = (states[status] ?? 0) + 1;
-  const parts = ORDER.filter((state) => states[state]).map((state) => `${whole(states[state])} ${state}`);
-  const front = model.all.filter((row) => row.on_front).length;
-  const volumes = model.experiments.filter(({ hypervolume }) => hypervolume !== null).map(({ name, hypervolume }) =>
-    model.several ? `${name} ${general(hypervolume)}` : general(hypervolume));
-  const sets = [...new Set(model.experiments.map(({ recipe }) => recipe?.dataset).filter(Boolean))];
-  return [
-    sets.join(", "),
-    parts.length ? `${words(model.all.length, "trial")}: ${parts.join(", ")}` : "no trial has started yet",
-    front ? `${whole(front)} on the front` : "",
-    volumes.length ? `hypervolume ${volumes.join(", ")}` : "",
-    model.rows.length === model.all.length ? "" : `${whole(model.rows.length)} pass the filters`,
-  ].filter(Boolean).join(" · ");
+  const lines = model.experiments.map(({ name, recipe, summary }) =>
+    [model.several ? name : "", recipe?.dataset, ...summary].filter(Boolean).join(" · "));
+  if (model.rows.length < model.all.length) lines.push(`${whole(model.rows.length)} pass the filters`);
+  return lines.join(model.several ? "\n" : " · ").replaceAll(" %", "\u00a0%");
 }

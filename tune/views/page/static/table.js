@@ -1,13 +1,13 @@
 // A table of trials: sorted by any column, shown in pages, worked by keys, each row a way into the figures and the panel.
 
-import { element, whole, words } from "./format.js";
+import { element, words } from "./format.js";
 import { slot } from "./model.js";
 
 const PAGE = 50;
 
 /**
  * @param place where the table goes
- * @param {{id: string, label: string, empty: string}} names
+ * @param {{id: string, label: string, empty: string, one?: string}} names `one` is what a row is called
  * @param {{sort(column: string): void, select(key: string): void, open(key: string): void}} act
  * @returns a table whose columns are [key, title, text of a row, class, value that is sorted by]
  */
@@ -21,6 +21,7 @@ export function makeTable(place, names, act) {
     element("div", { className: "wide" }, table),
     element("div", { className: "pager" }, where, before, after),
   );
+  const { one = "trial" } = names;
   let page = 0, rows = [], drawn = null, order = [], selected = null, shownColumns = [];
 
   before.addEventListener("click", () => turn(page - 1));
@@ -104,7 +105,7 @@ export function makeTable(place, names, act) {
     if (focused) body.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     const last = Math.min(rows.length, (page + 1) * PAGE);
     where.textContent = rows.length === 0 ? names.empty
-      : rows.length <= PAGE ? words(rows.length, "trial") : `${page * PAGE + 1}–${last} of ${whole(rows.length)} trials`;
+      : rows.length <= PAGE ? words(rows.length, one) : `${page * PAGE + 1}–${last} of ${words(rows.length, one)}`;
     before.hidden = after.hidden = rows.length <= PAGE;
     before.disabled = page === 0;
     after.disabled = last >= rows.length;
@@ -130,6 +131,23 @@ export function makeTable(place, names, act) {
     return row !== null;
   }
   return { render, focus };
+}
+
+/** A table that keeps its sorting to itself; that of the trials is in the address. */
+export function makeOwnTable(place, names, act) {
+  let sort = { column: null, down: true }, last = null;
+  const table = makeTable(place, names, {
+    ...act,
+    sort(column) {
+      sort = { column, down: sort.column === column ? !sort.down : true };
+      render(...last);
+    },
+  });
+  function render(rows, columns, version, chosen) {
+    last = [rows, columns, version, chosen];
+    table.render(rows, columns, sort, version, chosen);
+  }
+  return { render };
 }
 
 /** Sorted copies; what is missing comes last in both directions. */

@@ -8,7 +8,8 @@ import { makeLegend } from "./legend.js";
 import { makeLimits } from "./limits.js";
 import { buildModel } from "./model.js";
 import { makePanel } from "./panel.js";
-import { literatureFor, sayLiterature } from "./published.js";
+import { hasLiterature, literatureFor, sayLiterature } from "./published.js";
+import { openSource } from "./sources.js";
 import { makeStates } from "./states.js";
 import { openStore } from "./store.js";
 import { makeTabs } from "./tabs.js";
@@ -16,7 +17,7 @@ import { readView, writeView } from "./view.js";
 
 const root = document.documentElement;
 let view = readView(location.hash), model = null, frame = null;
-const store = openStore(schedule);
+const store = openStore(openSource(), schedule);
 
 const states = makeStates(store.retry);
 const experiments = makeExperiments((show) => change({ show }));
@@ -29,6 +30,7 @@ const fronts = makeFronts(open);
 const legend = makeLegend();
 const act = {
   open,
+  details: store.details,
   select: (key) => change({ selected: key, ...(view.trial === null ? {} : { trial: key }) }),
   sort: (column) => change({ sort: { column, down: view.sort.column === column ? !view.sort.down : true } }),
 };
@@ -71,8 +73,6 @@ function schedule() {
   frame ??= requestAnimationFrame(render);
 }
 
-const literature = () => literatureFor(model, view.published, schedule);
-
 /** Changes when all figures have to be drawn in other colours. */
 const look = () => getComputedStyle(root).getPropertyValue("--paper");
 
@@ -88,11 +88,13 @@ function render() {
   experiments.render(store, model);
   filters.render(model, view);
   limits.render(model, view);
-  published.checked = view.published;
-  sayLiterature(model, literature(), view.published);
-  legend.render(model, literature());
+  const wanted = view.published ?? store.connection === "file", literature = literatureFor(model, wanted);
+  published.checked = wanted;
+  published.parentElement.hidden = !hasLiterature(model);
+  sayLiterature(model, literature, wanted);
+  legend.render(model, literature, look());
   tabs.render(model, view, look());
-  if (model.experiments.length) fronts.render(model, view, literature(), look());
+  if (model.experiments.length) fronts.render(model, view, literature, look());
 }
 
 schedule();

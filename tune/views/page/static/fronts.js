@@ -1,14 +1,14 @@
 // Both fronts: accuracy over size and over Bit-SynOps. Limits, the network to take and the selected one are drawn by a
 // light layer above the figure, so that a slider never makes plotly draw again.
 
-import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit } from "./format.js";
+import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit, svg } from "./format.js";
+import { LABELS, MARKS } from "./look.js";
 import { frontOf, slot } from "./model.js";
 import {
-  OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError,
+  OPTIONS, accuracyTicks, baseLayout, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
 } from "./paint.js";
 
 const MANY = 800; // points from which they are drawn smaller
-const SVG = "http://www.w3.org/2000/svg";
 
 /** @param {(key: string) => void} open called with the key of a trial that was clicked */
 export function makeFronts(open) {
@@ -24,12 +24,11 @@ export function makeFronts(open) {
     await plotlyReady;
     if (last[0] !== model) return; // overtaken
     for (const figure of figures) {
-      const key = `${model.rowsVersion} ${model.names} ${view.published && published.length} ${theme} ${figure.div.clientWidth}`;
+      const key = `${model.rowsVersion} ${model.names} ${published.length} ${theme} ${figure.div.clientWidth} ${figure.div.clientHeight}`;
       if (key !== figure.drawn) {
         figure.drawn = key;
-        const literature = view.published ? published : [];
-        if (figure.limit === "size") figure.column = literature.length ? EQ18 : SIZE; // as others published it
-        await draw(figure, model, literature);
+        if (figure.limit === "size") figure.column = published.length ? EQ18 : SIZE; // as others published it
+        await draw(figure, model, published);
       }
       mark(figure, model, view);
     }
@@ -50,13 +49,13 @@ export function makeFronts(open) {
     const zero = zeroError(shown.flatMap((row) => [row[ACCURACY], row.test_accuracy]));
     const errors = shown.map((row) => errorOf(row[ACCURACY], zero));
     for (const network of literature) errors.push(100 - network.accuracy);
-    if (published.length) for (const row of shown) if (row.test_accuracy !== null) errors.push(errorOf(row.test_accuracy, zero));
+    for (const row of shown) if (row.test_accuracy !== null) errors.push(errorOf(row.test_accuracy, zero));
     const yrange = logRange(errors) ?? [0, 2];
     figure.home = {
       x: logRange([...shown.map((r) => r[column] / worth), ...literature.map((n) => n[column] / worth)]) ?? [0, 2],
       y: [yrange[1], yrange[0]],
     };
-    figure.axes = { worth, zero, column, title: `${column === SYNOPS ? "Bit-SynOps per sample" : column === EQ18 ? "model size" : sizeName(model.all)} (${name})` };
+    figure.axes = { worth, zero, column, title: `${LABELS[column] ?? sizeName(model.all)} (${name})` };
     await Plotly.react(div, traces(figure, model, literature), layout(figure), OPTIONS);
     div.append(figure.layer);
     if (!figure.linked) link(figure);
@@ -68,52 +67,49 @@ export function makeFronts(open) {
     return baseLayout({
       height: div.clientHeight, width: div.clientWidth,
       xaxis: { type: "log", title: { text: axes.title }, range: x, tickvals: sizes, ticktext: sizes.map(tickText) },
-      yaxis: { type: "log", title: { text: "validation accuracy (%)" }, range: y, ...accuracyTicks(y, axes.zero, 8) },
+      yaxis: { type: "log", title: { text: LABELS.accuracy }, range: y, ...accuracyTicks(y, axes.zero, 8) },
     });
   }
 
   function traces(figure, model, literature) {
     const { column } = figure, { worth, zero } = figure.axes;
-    const paper = colour("paper");
-    const small = model.rows.length > MANY ? 5 : 7;
-    const points = (rows, marker, more = {}, accuracy = ACCURACY) => ({
-      type: "scatter", mode: "markers", hoverinfo: "none", marker, ...more, // plotly's WebGL needs eval, which the policy forbids
-      x: rows.map((row) => row[column] / worth),
-      y: rows.map((row) => errorOf(row[accuracy], zero)),
-      customdata: rows.map((row) => row.key),
-    });
+    const small = model.rows.length > MANY ? 0.7 : 1;
+    const points = (rows, mark, series, accuracy = ACCURACY) => {
+      const { symbol, size } = MARKS[mark], color = paint(mark, series), many = mark !== "front" && mark !== "test";
+      return {
+        type: "scatter", mode: "markers", hoverinfo: "none", name: mark, // plotly's WebGL needs eval, which the policy forbids
+        marker: { symbol, color, size: many ? size * small : size, line: { width: symbol.includes("open") ? 1.4 : 0 } },
+        x: rows.map((row) => row[column] / worth),
+        y: rows.map((row) => errorOf(row[accuracy], zero)),
+        customdata: rows.map((row) => row.key),
+      };
+    };
     const back = [], middle = [], top = [];
     for (const { name } of model.experiments) {
-      const own = colour(`series-${slot(name)}`);
+      const series = `series-${slot(name)}`;
       const rows = model.rows.filter((r) => r.experiment === name && r[column] > 0 && r[ACCURACY] !== null);
-      const front = frontOf(rows, column), here = new Set(front);
+      const front = frontOf(rows, column), here = new Set(front), tested = front.filter((row) => row.test_accuracy !== null);
       const of = (...states) => rows.filter((row) => states.includes(row.status));
       const rest = of("finished").filter((row) => !here.has(row));
-      const line = (width) => ({ line: { width } });
-      back.push(points(of("stopped"), { symbol: "square-open", size: small, color: mix(own, paper, 0.35), ...line(1.2) }, { name: "stopped" }));
-      back.push(points(rest.filter((row) => !row.on_front), { symbol: "circle-open", size: small, color: mix(own, paper, 0.35), ...line(1.2) }, { name: "dominated" }));
-      middle.push(points(rest.filter((row) => row.on_front), { symbol: "circle", size: small + 1, color: mix(own, paper, 0.4) }, { name: "elsewhere" }));
-      middle.push(points(of("failed", "diverged"), { symbol: "x-thin-open", size: small, color: colour("bad"), ...line(1.8) }, { name: "failed" }));
-      middle.push(points(of("unfinished"), { symbol: "triangle-right", size: small + 3, color: own, ...line(0) }, { name: "unfinished" }));
-      if (literature.length) {
-        const tested = front.filter((row) => row.test_accuracy !== null);
-        top.push(points(tested, { symbol: "circle-open", size: 9, color: own, ...line(1.5) }, { name: "test" }, "test_accuracy"));
-      }
-      top.push(points(front, { symbol: "circle", size: 9, color: own }, {
-        name: "front", mode: "lines+markers", line: { color: own, width: 1.6, shape: "hv" },
-      }));
+      back.push(points(of("stopped"), "stopped", series));
+      back.push(points(rest.filter((row) => !row.on_front), "dominated", series));
+      middle.push(points(rest.filter((row) => row.on_front), "elsewhere", series));
+      middle.push(points(of("failed", "diverged"), "failed", series));
+      middle.push(points(of("unfinished"), "unfinished", series));
+      middle.push({ // from validation to test accuracy, one stroke per network
+        type: "scatter", mode: "lines", hoverinfo: "skip", name: "gap", customdata: [], line: { color: paint("elsewhere", series), width: 1 },
+        x: tested.flatMap((row) => [row[column] / worth, row[column] / worth, null]),
+        y: tested.flatMap((row) => [errorOf(row[ACCURACY], zero), errorOf(row.test_accuracy, zero), null]),
+      });
+      top.push(points(tested, "test", series, "test_accuracy"));
+      top.push({ ...points(front, "front", series), mode: "lines+markers", line: { color: paint("front", series), width: 1.6, shape: "hv" } });
     }
-    const others = literature.map((network) => ({
-      type: "scatter", mode: "markers", name: "published", hoverinfo: "none",
-      x: [network[column] / worth], y: [100 - network.accuracy], customdata: [network],
-    }));
-    for (const [own, look] of [[false, ["others", 8]], [true, ["paper-own", 10]]]) {
-      const of = others.filter((trace) => trace.customdata[0].own === own);
-      if (of.length)
-        top.push({
-          ...of[0], marker: { symbol: "diamond", color: colour(look[0]), size: look[1] },
-          x: of.flatMap((t) => t.x), y: of.flatMap((t) => t.y), customdata: of.flatMap((t) => t.customdata),
-        });
+    for (const mark of ["published", "paper"]) {
+      const networks = literature.filter(({ own }) => own === (mark === "paper")), { symbol, size } = MARKS[mark];
+      top.push({
+        type: "scatter", mode: "markers", hoverinfo: "none", name: mark, marker: { symbol, size, color: paint(mark) },
+        x: networks.map((network) => network[column] / worth), y: networks.map((network) => 100 - network.accuracy), customdata: networks,
+      });
     }
     return [...back, ...middle, ...top].filter((trace) => trace.x.length);
   }
@@ -156,19 +152,19 @@ export function makeFronts(open) {
     const atY = (accuracy) => top + yaxis.d2p(errorOf(accuracy, axes.zero));
     if (view[limit] !== null && (column !== EQ18 || sizeName(model.all) !== "file")) { // a limit of files has no place beside Eq. 18
       const x = inside(atX(view[limit]), left, left + width);
-      parts.push(shape("rect", { x, y: top, width: left + width - x, height, class: "veil" }));
-      parts.push(shape("path", { d: `M${x} ${top}V${top + height}`, class: "edge" }));
+      parts.push(svg("rect", { x, y: top, width: left + width - x, height, class: "veil" }));
+      parts.push(svg("path", { d: `M${x} ${top}V${top + height}`, class: "edge" }));
     }
     if (view.accuracy) {
       const y = inside(atY(view.accuracy), top, top + height);
-      parts.push(shape("rect", { x: left, y, width, height: top + height - y, class: "veil" }));
-      parts.push(shape("path", { d: `M${left} ${y}H${left + width}`, class: "edge" }));
+      parts.push(svg("rect", { x: left, y, width, height: top + height - y, class: "veil" }));
+      parts.push(svg("path", { d: `M${left} ${y}H${left + width}`, class: "edge" }));
     }
     const ring = (row, kind, radius) => {
       if (!row || !(row[column] > 0) || row[ACCURACY] === null) return;
       const x = atX(row[column]), y = atY(row[ACCURACY]);
       if (x < left - 1 || x > left + width + 1 || y < top - 1 || y > top + height + 1) return;
-      parts.push(shape("circle", { cx: x, cy: y, r: radius, class: kind }));
+      parts.push(svg("circle", { cx: x, cy: y, r: radius, class: kind }));
     };
     ring(model.taken.row, model.taken.excess.length ? "taken near" : "taken", 9);
     ring(model.byKey.get(view.selected), "selected", 12.5);
@@ -179,15 +175,7 @@ export function makeFronts(open) {
 }
 
 function layerIn(div) {
-  const layer = document.createElementNS(SVG, "svg");
-  layer.setAttribute("class", "layer");
-  layer.setAttribute("aria-hidden", "true");
+  const layer = svg("svg", { class: "layer", "aria-hidden": "true" });
   div.append(layer);
   return layer;
-}
-
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
 }

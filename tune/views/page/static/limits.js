@@ -1,6 +1,6 @@
 // Three sliders, for the largest size, the most Bit-SynOps and the least accuracy, and the network that they lead to.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, percent, sizeText, sizesText } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countText, countUnit, digits, element, percent, sizeText, sizeUnit, sizesText } from "./format.js";
 import { isWhole } from "./model.js";
 
 const STEPS = 400; // of a log slider; the last one is no limit
@@ -87,7 +87,7 @@ function valueAt(slider) {
   if (!slider.log) return at === 0 ? null : Math.round(10 * slider.low + at) / 10;
   if (at === STEPS) return null;
   const raw = slider.low * (slider.high / slider.low) ** (at / (STEPS - 1));
-  const worth = slider.limit === "size" ? (raw >= 8e5 ? 8e6 : 8e3) : raw >= 1e4 ? 1e6 : 1e3;
+  const [, worth] = (slider.limit === "size" ? sizeUnit : countUnit)(raw);
   return Number(digits(raw / worth)) * worth;
 }
 

@@ -1,23 +1,23 @@
-// What the server knows: the list of experiments, those that are shown, and a stream that says what has changed.
+// What is known: the list of experiments, those that are shown, and what a live source says has changed.
 
 const PAUSE_MS = 150; // a run writes several files at once: they are fetched together
-const AGAIN_MS = 3000;
 
 /**
+ * @param source of `openSource`
  * @param {() => void} changed called whenever anything below is another than before
  * @returns the store: `experiments` (name → {version, states, error}), `loaded` (name → the experiment with its trials),
- * `failures` (name → why it could not be loaded), `connection` (connecting, live or lost), `listed`, `problem`
+ * `failures` (name → why it could not be loaded), `connection` (connecting, live, lost or file), `listed`, `problem`
  */
-export function openStore(changed) {
+export function openStore(source, changed) {
   const store = {
     experiments: new Map(), loaded: new Map(), failures: new Map(),
-    connection: "connecting", listed: false, problem: null,
-    want, details, retry,
+    connection: source.live ? "connecting" : "file", listed: false, problem: null,
+    want, retry, details: source.details, fileOf: source.fileOf,
   };
   let wanted = new Set();
-  const versions = new Map(); // the newest that the server has told
+  const versions = new Map(); // the newest that the source has told
   const busy = new Set(), timers = new Map();
-  let listTimer = null, reconnect = null;
+  let listTimer = null, leave = null;
 
   /** The experiments that are to be loaded and kept up to date. */
   function want(names) {
@@ -34,7 +34,7 @@ export function openStore(changed) {
 
   async function list() {
     try {
-      const { experiments, error } = await get("/api/experiments");
+      const { experiments, error } = await source.list();
       store.experiments = new Map(experiments.map((found) => [found.name, found]));
       store.problem = error;
       store.listed = true;
@@ -55,7 +55,7 @@ export function openStore(changed) {
     if (busy.has(name)) return;
     busy.add(name);
     try {
-      const found = await get(`/api/experiments/${encodeURIComponent(name)}`);
+      const found = await source.experiment(name);
       found.trials.forEach((trial) => {
         trial.experiment = name;
         trial.key = `${name}/${trial.trial}`;
@@ -83,41 +83,29 @@ export function openStore(changed) {
     }, PAUSE_MS));
   }
 
-  /** What a trial's row does not hold. */
-  function details(experiment, trial) {
-    return get(`/api/experiments/${encodeURIComponent(experiment)}/trials/${encodeURIComponent(trial)}`);
-  }
-
   function connect() {
-    reconnect?.();
-    const stream = new EventSource("/api/events");
-    let timer = null;
-    reconnect = () => {
-      clearTimeout(timer);
-      stream.close();
-    };
-    stream.onopen = () => tell("live");
-    stream.onmessage = ({ data }) => {
-      const { experiment, version } = JSON.parse(data);
-      if (version === null) {
-        versions.delete(experiment);
-        store.experiments.delete(experiment);
-        store.loaded.delete(experiment);
+    leave?.();
+    leave = source.follow({
+      connected: () => tell("live"),
+      lost: () => tell("lost"),
+      again: connect,
+      changed({ experiment, version }) {
+        if (version === null) {
+          versions.delete(experiment);
+          store.experiments.delete(experiment);
+          store.loaded.delete(experiment);
+          changed();
+          return;
+        }
+        versions.set(experiment, version);
+        if (store.experiments.get(experiment)?.version !== version) listSoon();
+        if (wanted.has(experiment) && store.loaded.get(experiment)?.version !== version) loadSoon(experiment);
+      },
+      storage(error) {
+        store.problem = error;
         changed();
-        return;
-      }
-      versions.set(experiment, version);
-      if (store.experiments.get(experiment)?.version !== version) listSoon();
-      if (wanted.has(experiment) && store.loaded.get(experiment)?.version !== version) loadSoon(experiment);
-    };
-    stream.addEventListener("storage", ({ data }) => {
-      store.problem = JSON.parse(data).error;
-      changed();
+      },
     });
-    stream.onerror = () => {
-      tell("lost");
-      if (stream.readyState === EventSource.CLOSED) timer = setTimeout(connect, AGAIN_MS); // refused: the browser gives up
-    };
   }
 
   function tell(state) {
@@ -131,21 +119,4 @@ export function openStore(changed) {
   list();
   connect();
   return store;
-}
-
-async function get(path) {
-  let answer;
-  try {
-    answer = await fetch(path, { headers: { Accept: "application/json" } });
-  } catch {
-    throw new Error("the dashboard's server does not answer");
-  }
-  if (answer.status === 401) location.assign("/login");
-  if (!answer.ok) {
-    const said = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(typeof said.detail === "string" ? said.detail : `the server answered ${answer.status}`), {
-      status: answer.status,
-    });
-  }
-  return answer.json();
 }

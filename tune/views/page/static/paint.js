@@ -1,6 +1,7 @@
 // What all figures share: colours of the page, axes, ticks, and the text at a point.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, general, percent, sizesText } from "./format.js";
+import { ACCURACY, SIZE, SYNOPS, countText, digits, element, fixed, general, percent, sizesText } from "./format.js";
+import { MARKS } from "./look.js";
 
 const root = document.documentElement;
 
@@ -13,6 +14,12 @@ export const mix = (from, to, share) => {
   const [a, b] = [channels(from), channels(to)];
   return `rgb(${a.map((v, k) => Math.round(v + share * (b[k] - v)))})`;
 };
+
+/** The colour of a mark of an experiment that is drawn in `series`. */
+export function paint(mark, series = "series-0") {
+  const { colour: own = series, fade = 0 } = MARKS[mark];
+  return mix(colour(own), colour("paper"), fade);
+}
 
 export const OPTIONS = { displayModeBar: false, displaylogo: false, responsive: false, doubleClick: false, showTips: false };
 
@@ -106,11 +113,15 @@ export function trialLines(row, several) {
     lines.push([row.bits === null ? "" : `bits ${row.bits}`, row.timesteps === null ? "" : `T ${general(row.timesteps)}`]
       .filter(Boolean).join("   "));
   if (row[ACCURACY] !== null)
-    lines.push(`validation ${percent(row[ACCURACY])}${row.test_accuracy === null ? "" : `   test ${percent(row.test_accuracy)}`}`);
+    lines.push(`validation ${accuracyText(row)}${row.test_accuracy === null ? "" : `   test ${percent(row.test_accuracy)}`}`);
   if (row[SIZE] !== null) lines.push(`${sizesText(row)}   ${countText(row[SYNOPS])} Bit-SynOps`);
   if (row.energy_mj !== null && row.energy_mj !== undefined) lines.push(`energy ${digits(1e3 * row.energy_mj)} µJ`);
   return lines;
 }
+
+/** An accuracy with its interval; `~` where a smaller or cheaper network may be as accurate. */
+export const accuracyText = (row) =>
+  percent(row[ACCURACY]) + (row.val_interval === null ? "" : ` ± ${fixed(row.val_interval, 1)}`) + (row.ties_with ? " ~" : "");
 
 const tip = document.getElementById("tip");
 

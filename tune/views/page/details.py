@@ -22,7 +22,7 @@ def details(folder: Place, name: str, model_bytes: int | None) -> dict[str, Any]
     Args:
         folder: of the trial.
         name: what a screen reader calls its network.
-        model_bytes: size of ``model.safetensors``.
+        model_bytes: size of ``model.safetensors``; None if there is none to download.
 
     Returns:
         ``records``, ``genotype``, ``drawing``, ``words``, ``notes``, ``model_bytes`` and ``errors``.

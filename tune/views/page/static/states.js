@@ -11,7 +11,8 @@ export function makeStates(retry) {
 
   function render(store, model) {
     connection.dataset.state = store.connection;
-    connection.textContent = { live: "live", connecting: "connecting", lost: "connection lost, trying again" }[store.connection];
+    connection.hidden = store.connection === "file";
+    connection.textContent = { live: "live", connecting: "connecting", lost: "connection lost, trying again", file: "" }[store.connection];
     const lines = problemsOf(store, model);
     problem.hidden = lines.length === 0;
     if (lines.join("\n") !== said) {

@@ -1,6 +1,6 @@
 // The tab with all trials that pass the filters.
 
-import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countUnit, digits, fixed, general, sizeUnit } from "./format.js";
+import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countUnit, digits, element, fixed, general, sizeUnit } from "./format.js";
 import { makeTable } from "./table.js";
 
 /** Epochs that a trial has run, search and retraining together. */
@@ -8,6 +8,10 @@ export const epochsOf = (row) => (row.search_epochs ?? 0) + (row.retrain_epochs 
 
 export function makeTrials(place, act) {
   const table = makeTable(place, { id: "trials", label: "Trials", empty: "No trial passes the filters." }, act);
+  place.append(element("p", {
+    className: "note",
+    textContent: "Networks are chosen by validation accuracy; ± is 90 % of what chance does to it. ~: a smaller or cheaper network may be as accurate.",
+  }));
   return {
     ...table,
     render(model, view) {
@@ -18,6 +22,8 @@ export function makeTrials(place, act) {
   };
 }
 
+const energy = (millijoules) => (millijoules === null ? "" : digits(1e3 * millijoules));
+
 function columnsOf(model) {
   const largest = (column) => Math.max(0, ...model.rows.map((row) => row[column] ?? 0));
   const [size, bits] = sizeUnit(Math.max(largest(FILE), largest(EQ18))), [count, worth] = countUnit(largest(SYNOPS));
@@ -26,11 +32,14 @@ function columnsOf(model) {
     ["trial", "trial", (row) => row.trial, "text name"],
     ["status", "state", (row) => row.status, "text"],
     [ACCURACY, "validation %", (row) => fixed(row[ACCURACY], 2)],
+    ["val_interval", "±", (row) => fixed(row.val_interval, 1) + (row.ties_with ? " ~" : "")],
     ["test_accuracy", "test %", (row) => fixed(row.test_accuracy, 2)],
     [FILE, `file ${size}`, (row) => (row[FILE] === null ? "" : digits(row[FILE] / bits))],
     [EQ18, `Eq. 18 ${size}`, (row) => (row[EQ18] === null ? "" : digits(row[EQ18] / bits))],
     [DENSE, `dense ${size}`, (row) => (row[DENSE] === null ? "" : digits(row[DENSE] / bits))],
     [SYNOPS, `Bit-SynOps ${count}`, (row) => (row[SYNOPS] === null ? "" : digits(row[SYNOPS] / worth))],
+    ["energy_mj", "energy µJ", (row) => energy(row.energy_mj)],
+    ["energy_bits_mj", "with bits µJ", (row) => energy(row.energy_bits_mj)],
     ["lambda1", "λ1", (row) => general(row.lambda1)],
     ["lambda2", "λ2", (row) => general(row.lambda2)],
     ["p", "p %", (row) => general(row.p)],
@@ -39,5 +48,7 @@ function columnsOf(model) {
     ["bits", "bits", (row) => row.bits ?? "", "text"],
     ["epochs", "epochs", (row) => fixed(epochsOf(row), 0), "", epochsOf],
     ["seed", "seed", (row) => fixed(row.seed, 0)],
+    ["seconds", "seconds", (row) => fixed(row.seconds, 0)],
+    ["ties_with", "~ ties with", (row) => row.ties_with ?? "", "text"],
   ];
 }
