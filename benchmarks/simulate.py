@@ -33,9 +33,11 @@ from benchmarks.replay import REFERENCE, read_curves
 from litesnn.checks import InputError, check_integer
 from litesnn.files import write_text
 from tune.results.front import front, hypervolume
+from tune.running.facts import TrialJudged
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
 from tune.storage.store import FINISHED, STOPPED, Experiment
+from tune.trials.reasons import sentence
 
 RESULT = Path(__file__).parent / "results" / "simulate.json"
 _ACCURACY_NOISE, _COST_NOISE, _SECONDS_NOISE = 1.0, 0.3, 0.3
@@ -59,6 +61,11 @@ class Simulation:
     records: dict[str, list[Record]] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     hours: float = 0.0
+
+    def judge(self, verdict: TrialJudged) -> None:
+        """Keeps the reason of a trial that is stopped."""
+        if verdict.stopped is not None:
+            self.stopped[verdict.name] = sentence(verdict.stopped)
 
 
 def trial_records(curve: Sequence[Mapping[str, Any]], generator: np.random.Generator) -> list[Record]:
@@ -86,8 +93,8 @@ def simulate(trials: int, workers: int, seed: int) -> tuple[Simulation, ParetoSc
     """Runs all trials; as many at once as there are workers."""
     generator = np.random.default_rng(seed)
     curves = list(read_curves().values())
-    scheduler = ParetoScheduler(_rule(curves[0]), dict)
     found = Simulation()
+    scheduler = ParetoScheduler(_rule(curves[0]), dict, found.judge)
     running: list[tuple[float, str, int, list[Record]]] = []  # when its next epoch ends, its name, that epoch's index
     waiting = (f"l1_1e-06-l2_1e-09-p_{index}-seed_0" for index in range(trials))
 
@@ -111,12 +118,11 @@ def simulate(trials: int, workers: int, seed: int) -> tuple[Simulation, ParetoSc
         if verdict == "STOP" and index + 1 < len(records):
             start(now)
         elif index + 1 == len(records):
-            scheduler.stopped.pop(name, None)
+            found.stopped.pop(name, None)
             start(now)
         else:
             heapq.heappush(running, (now + records[index + 1]["seconds"], name, index + 1, records))
         found.hours = now / 3600
-    found.stopped = dict(scheduler.stopped)
     return found, scheduler
 
 
