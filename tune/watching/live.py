@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -21,6 +21,18 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN_TRIALS = 12
 _SHOWN_FRONT = 8
 _LATELY = 5  # trials, whose gain is shown
+
+_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("val %", "val_accuracy", "{:.2f}".format),
+    ("size", "size_bits", size_text),
+    ("Bit-SynOps", "bit_synops", count_text),
+    ("T", "timesteps", "{:.0f}".format),
+    ("p %", "p", "{:g}".format),
+    ("λ1", "lambda1", "{:g}".format),
+    ("λ2", "lambda2", "{:g}".format),
+    ("seed", "seed", "{:.0f}".format),
+)
+"""Heading, key in a trial's record or row, and text of its value; a trial that lacks the key has an empty cell."""
 
 
 class LiveTable:
@@ -97,40 +109,34 @@ class LiveTable:
 
     def _table(self) -> Table:
         table = Table("phase", box=None, pad_edge=False)
-        for heading in ("val %", "size", "Bit-SynOps", "T", "p %", "λ1", "λ2", "seed"):
+        for heading, _, _ in _COLUMNS:
             table.add_column(heading, justify="right", no_wrap=True)
-        running, front = self.ledger.running, self.ledger.front
-        for _, state in sorted(running.items())[:_SHOWN_TRIALS]:
+        running, front = sorted(self.ledger.running.items()), self.ledger.front
+        for _, state in running[:_SHOWN_TRIALS]:
             last = state.record
-            if state.phase == STARTING:
-                table.add_row(STARTING, *[""] * 4, *_point(last)[1:])
-            else:
-                table.add_row(f"{last['phase']} {last['epoch']}/{last['epochs']}", *_objectives(last), *_point(last))
+            phase = STARTING if state.phase == STARTING else f"{last['phase']} {last['epoch']}/{last['epochs']}"
+            table.add_row(phase, *_cells(last).values())
         if len(running) > _SHOWN_TRIALS:
             table.add_row(f"… {len(running) - _SHOWN_TRIALS} more")
         for row in front.head(_SHOWN_FRONT).to_dict("records"):
-            table.add_row("front", *_objectives(row), *_point(row))
+            table.add_row("front", *_cells(row).values())
         if len(front) > _SHOWN_FRONT:
             table.add_row(f"… {len(front) - _SHOWN_FRONT} more")
         return table
 
 
-def _point(row: Any) -> tuple[str, str, str, str, str]:
-    timesteps = f"{row['timesteps']:.0f}" if "timesteps" in row else ""
-    return timesteps, f"{row['p']:g}", f"{row['lambda1']:g}", f"{row['lambda2']:g}", f"{row['seed']:.0f}"
-
-
-def _objectives(row: Any) -> tuple[str, str, str]:
-    return f"{row['val_accuracy']:.2f}", size_text(with_size(row)["size_bits"]), count_text(row["bit_synops"])
+def _cells(row: Any) -> dict[str, str]:
+    row = with_size(row)
+    return {heading: "" if row.get(key) is None else text(row[key]) for heading, key, text in _COLUMNS}
 
 
 def _figures(last: Mapping[str, Any]) -> str:
     if not last.get("phase"):
         return "no epoch finished"
-    accuracy, size, bit_synops = _objectives(last)
+    cells = _cells(last)
     return (
-        f"{last['phase']} epoch {last['epoch']}, {accuracy} % validation, {size}, {bit_synops} Bit-SynOps, "
-        f"T {last['timesteps']}"
+        f"{last['phase']} epoch {last['epoch']}, {cells['val %']} % validation, {cells['size']}, "
+        f"{cells['Bit-SynOps']} Bit-SynOps, T {cells['T']}"
     )
 
 
