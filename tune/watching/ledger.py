@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -16,35 +15,23 @@ from tune.results.front import front, hypervolume
 from tune.running import facts
 from tune.storage.objectives import Reference
 from tune.storage.places import Place
-from tune.storage.rows import COLUMNS, DIVERGED, FAILED, FINISHED, STOPPED, UNFINISHED
+from tune.storage.rows import COLUMNS, FINISHED, STOPPED, UNFINISHED
 from tune.trials.reasons import Hung, Reason, Stopped, StorageDelayed, sentence
 from tune.watching.estimate import Estimate
-
-WAITING, RUNNING, INTERRUPTED = "waiting", "running", "interrupted"
-STATES = (WAITING, RUNNING, INTERRUPTED, FINISHED, STOPPED, DIVERGED, FAILED)
-PHASES = ("search", "retrain")
-STARTING = "starting"
-
-
-@dataclass(kw_only=True)
-class TrialState:
-    """How one trial stands.
-
-    Args:
-        state: one of ``STATES``.
-        phase: of a running trial: its last report's, or ``STARTING`` before the first of its attempt.
-        record: λ1, λ2, p, seed and, after a report in this run, what the last one says.
-        epochs: finished ones by phase, earlier runs included.
-        heard: the ledger's clock at its last sign of life; None while none is expected.
-        reason: why its attempt was stopped or broke off.
-    """
-
-    state: str = WAITING
-    phase: str = ""
-    record: Mapping[str, Any] = field(default_factory=dict)
-    epochs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
-    heard: float | None = None
-    reason: Reason | None = None
+from tune.watching.trial_state import (
+    INTERRUPTED,
+    PHASES,
+    RUNNING,
+    STARTING,
+    STATES,
+    WAITING,
+    TrialState,
+    count_of,
+    epochs_of,
+    outcome_of,
+    point_of,
+    state_of,
+)
 
 
 class Ledger:
@@ -86,7 +73,7 @@ class Ledger:
         self.to_come, self.samples = count, samples or dict.fromkeys(PHASES, 0)
         self.rows: dict[str, Any] = {str(row["trial"]): row for row in before.to_dict("records")}
         self.trials = {
-            name: TrialState(state=WAITING if name in again else _state(row), epochs=_epochs(row))
+            name: TrialState(state=WAITING if name in again else state_of(row), epochs=epochs_of(row))
             for name, row in self.rows.items()
         }
         self.ended: set[str] = set()
@@ -103,7 +90,7 @@ class Ledger:
             case facts.TrialStarted():
                 state = self.of(fact.trial.name)
                 state.state, state.phase, state.heard, state.reason = RUNNING, STARTING, self.clock, None
-                state.record = {**state.record, **_point(fact.trial)}
+                state.record = {**state.record, **point_of(fact.trial)}
                 self.ended.discard(fact.trial.name)
             case facts.EpochReported():
                 self._report(fact)
@@ -158,7 +145,7 @@ class Ledger:
         """Epochs that those of these trials that were stopped early would still have had."""
         stopped = [self.rows[name] for name in names if self.trials[name].state == STOPPED]
         whole, passed = self.recipe.search_epochs + self.recipe.retrain_epochs, {"retrain": self.recipe.search_epochs}
-        return sum(max(0, whole - passed.get(row["phase"], 0) - _count(row["epoch"])) for row in stopped)
+        return sum(max(0, whole - passed.get(row["phase"], 0) - count_of(row["epoch"])) for row in stopped)
 
     def table(self) -> pd.DataFrame:
         """The rows as a table."""
@@ -172,7 +159,7 @@ class Ledger:
             state.epochs[phase] = int(record["epoch"])
             self.seconds[phase].append(float(record["seconds"]))
             self.estimate.epoch(phase, float(record["seconds"]))
-        state.record, state.phase, state.heard = {**record, **_point(fact.trial)}, phase, self.clock
+        state.record, state.phase, state.heard = {**record, **point_of(fact.trial)}, phase, self.clock
 
     def _break(self, fact: facts.AttemptBroke) -> None:
         state, name = self.of(fact.trial.name), fact.trial.name
@@ -192,7 +179,7 @@ class Ledger:
             reason = self.owed[name][1]
             row |= {"status": outcome_of(reason), "reason": sentence(reason)}
         state = self.of(name)
-        state.state, state.phase, state.heard = _state(row), "", None
+        state.state, state.phase, state.heard = state_of(row), "", None
         if name not in self.ended:
             self.ended.add(name)
             self.estimate.end(float(row["seconds"] or 0))
@@ -202,24 +189,3 @@ class Ledger:
             table = pd.DataFrame([*kept, row], columns=COLUMNS)
             self.front, volume = front(table), hypervolume(table, self.reference)
         self.volumes.append(volume if row["status"] == FINISHED else self.volume)
-
-
-def outcome_of(reason: Reason) -> str:
-    """The status that a trial ends in for this reason."""
-    return STOPPED if isinstance(reason, Stopped) else FAILED
-
-
-def _point(trial: Trial) -> dict[str, Any]:
-    return {**trial.point.to_dict(), "seed": trial.seed}
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    return INTERRUPTED if row["status"] == UNFINISHED else str(row["status"])
-
-
-def _epochs(row: Mapping[str, Any]) -> dict[str, int]:
-    return {phase: _count(row[f"{phase}_epochs"]) for phase in PHASES}
-
-
-def _count(value: Any) -> int:
-    return 0 if pd.isna(value) else int(value)

@@ -15,7 +15,8 @@ from tune.results.amounts import count_text, size_text
 from tune.running.facts import AttemptBroke, EpochReported, Fact, TrialEnded
 from tune.storage.rows import with_size
 from tune.trials.reasons import sentence
-from tune.watching.ledger import STARTING, WAITING, Ledger
+from tune.watching.ledger import Ledger
+from tune.watching.trial_state import STARTING, WAITING
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN_TRIALS = 12

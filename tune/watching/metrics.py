@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE
-from tune.watching.ledger import PHASES, STARTING, STATES, Ledger
+from tune.watching.ledger import Ledger
+from tune.watching.trial_state import PHASES, STARTING, STATES
 
 GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
 

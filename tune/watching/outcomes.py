@@ -11,7 +11,8 @@ from tune.running.facts import OutcomeWritten
 from tune.storage.store import Experiment
 from tune.trials.patience import Patience
 from tune.trials.reasons import sentence
-from tune.watching.ledger import Ledger, outcome_of
+from tune.watching.ledger import Ledger
+from tune.watching.trial_state import outcome_of, point_of
 
 _SECONDS_BETWEEN_ATTEMPTS = 2.0
 
@@ -57,6 +58,6 @@ class Outcomes:
         trial, reason = self.ledger.owed[name]
         folder = self.experiment.trial(name)
         if not folder.has_outcome():
-            folder.write_start({**trial.point.to_dict(), "seed": trial.seed}, self.ledger.recipe.to_dict())
+            folder.write_start(point_of(trial), self.ledger.recipe.to_dict())
             folder.write_result(outcome_of(reason), reason=sentence(reason))
         self.ledger.tell(OutcomeWritten(trial=trial))

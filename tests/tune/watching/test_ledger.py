@@ -20,7 +20,7 @@ from tune.running.facts import (
     TrialStarted,
 )
 from tune.trials.reasons import Broken, CheckpointDamaged, Hung, Stopped, StorageDelayed
-from tune.watching.ledger import PHASES, STATES, outcome_of
+from tune.watching.trial_state import PHASES, STATES, outcome_of
 
 STOP = Stopped(phase="search", epoch=2, rank=3, of=3)
 HUNG = Hung(seconds=15)

@@ -9,9 +9,9 @@ import pytest
 from tests.tune.watching.runs import A, B, C, Run, report
 from tune.running.facts import AttemptBroke, RunOver
 from tune.trials.reasons import Broken, StorageDelayed
-from tune.watching.ledger import STATES
 from tune.watching.metrics import ACCURACIES, COUNTER, GAUGE, HISTOGRAM, METRICS, Metric
 from tune.watching.metrics_ray import Metrics
+from tune.watching.trial_state import STATES
 
 ROOT = Path(__file__).parents[3]
 

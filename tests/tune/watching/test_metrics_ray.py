@@ -18,8 +18,8 @@ from tests.cluster.test_grafana import OF_RAY
 from tests.tune.clusters import PARETO, RECIPE, ROOT, Cluster, output_of, wait_until
 from tune.results.front import front, hypervolume
 from tune.storage.store import Experiment
-from tune.watching.ledger import PHASES, STATES
 from tune.watching.metrics import ACCURACIES, GAUGE, METRICS, RUNNING_PHASES
+from tune.watching.trial_state import PHASES, STATES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 # Which of them are stopped depends on who reports first; any of the first three ends above the least of ACCURACIES.
