@@ -41,9 +41,10 @@ class Watchdog:
             return
         self._looked = self.ledger.clock
         for trial in trials:
-            actor, heard = trial.temporary_state.ray_actor, self.ledger.of(trial.config["trial"]).heard
-            if trial.status != "RUNNING" or actor is None or heard is None:
+            actor = trial.temporary_state.ray_actor
+            if trial.status != "RUNNING" or actor is None:
                 continue
-            if self.ledger.clock - heard > self.limit_s:
+            heard = self.ledger.of(trial.config["trial"]).heard
+            if heard is not None and self.ledger.clock - heard > self.limit_s:
                 self.ledger.tell(TrialHung(trial=trial_of(trial.config), reason=Hung(seconds=self.limit_s)))
                 ray.kill(actor)

@@ -42,9 +42,9 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "mine")
 
 
-def steps(watch: Watchdog, clock: Clock, seconds: int) -> None:
+def steps(watch: Watchdog, clock: Clock, seconds: int, status: str = "RUNNING") -> None:
     config = {"trial": A.name, "point": A.point.to_dict(), "seed": A.seed}
-    one: Any = SimpleNamespace(config=config, status="RUNNING", temporary_state=SimpleNamespace(ray_actor="the actor"))
+    one: Any = SimpleNamespace(config=config, status=status, temporary_state=SimpleNamespace(ray_actor="the actor"))
     for _ in range(seconds):
         clock.now += 1
         watch.look([one])
@@ -80,3 +80,8 @@ def test_without_a_limit_nobody_is_killed(run: Run, clock: Clock, killed: list[s
     run.ledger.tell(TrialStarted(trial=A))
     steps(watch, clock, 10_000)
     assert killed == [] and run.ledger.clock == 10_000
+
+
+def test_a_trial_that_has_not_started_is_left_alone(run: Run, clock: Clock, killed: list[str]) -> None:
+    steps(Watchdog(10.0, run.ledger), clock, 60, "PENDING")
+    assert killed == [] and run.ledger.trials == {}  # else it would count as interrupted when the run is over
