@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune as ray_tune
-from ray.tune import Callback, Stopper
+from ray.tune import Stopper
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.stopper import CombinedStopper
 from ray.tune.trainable.function_trainable import wrap_function
@@ -32,12 +32,12 @@ from tune.storage.objectives import Reference
 from tune.storage.store import OUTCOMES, Experiment
 from tune.trials.shared_data import Arrays
 from tune.trials.trial import run_trial
-from tune.watching.enough import Enough
-from tune.watching.live import LiveTable
+from tune.watching.enough import Enough, TimeBudget
+from tune.watching.estimate import Estimate
+from tune.watching.events import Events
+from tune.watching.ledger import Ledger
 from tune.watching.loggers import loggers
-from tune.watching.metrics_ray import Metrics
-from tune.watching.outcomes import Outcomes
-from tune.watching.watchdog import RETRIES, TimeBudget, Watchdog
+from tune.watching.watchdog import RETRIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,33 +107,20 @@ class Launch:
 
     def _fit(self, count: int, again: Collection[str], *, param_space: Any = None, **tuning: Any) -> None:
         settings, before = self.settings, self.experiment.table()
-        scheduler = self._scheduler() if settings.early_stopping else None
-        live = LiveTable(
-            self.recipe,
-            self.experiment,
-            before,
-            self.reference,
-            count,
-            min(self.slots, count),
-            self.console,
-            scheduler.epochs_saved if scheduler else lambda: 0,
-            stopping=settings.early_stopping,
-        )
-        watchdog = Watchdog(settings.trial_timeout_s, self.console)
-        outcomes = Outcomes(self.experiment, scheduler.stopped if scheduler else {}, watchdog.reasons)
-        ends: list[Stopper] = [Enough(self.goals, live)]
+        samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
+        estimate = Estimate(self.recipe, min(self.slots, count), stopping=settings.early_stopping)
+        folder, reference = self.experiment.path, self.reference
+        ledger = Ledger(self.recipe, before, reference, estimate, folder, count=count, again=again, samples=samples)
+        events = Events(self.experiment, ledger, settings.trial_timeout_s, self.console)
+        ends: list[Stopper] = [Enough(self.goals, ledger)]
         if settings.time_budget_s is not None:
             ends.append(TimeBudget(settings.time_budget_s))
-        samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
-        metrics = Metrics(live, self.recipe, before, self.experiment.path, samples, again)
-        followers: list[Callback] = [watchdog, outcomes, live, metrics]
-        callbacks = [_Silent(), *followers, *loggers(settings.log, self.experiment)]
         trainable = ray_tune.with_parameters(run_trial, data=self.data)
         tuner = ray_tune.Tuner(
             _named(ray_tune.with_resources(trainable, resources(settings)), self.experiment.path.name),
             param_space=param_space,
             tune_config=ray_tune.TuneConfig(
-                scheduler=scheduler,
+                scheduler=self._scheduler(ledger) if settings.early_stopping else None,
                 max_concurrent_trials=settings.max_concurrent or None,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.config["trial"],
@@ -145,16 +132,16 @@ class Launch:
                 name=f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
                 stop=CombinedStopper(*ends),
                 failure_config=ray_tune.FailureConfig(max_failures=RETRIES),
-                callbacks=callbacks,
+                callbacks=[_Silent(), events, *loggers(settings.log, self.experiment)],
                 verbose=0,
                 **self._ray_storage(),
             ),
         )
-        with live, metrics, _terminated_like_interrupted():
+        with events, _terminated_like_interrupted():
             tuner.fit()
-        outcomes.settle()
+        events.outcomes.settle()
 
-    def _scheduler(self) -> ParetoScheduler:
+    def _scheduler(self, ledger: Ledger) -> ParetoScheduler:
         settings, recipe = self.settings, self.recipe
         rule = Halving(
             search_epochs=recipe.search_epochs,
@@ -165,7 +152,7 @@ class Launch:
             chance=100 / recipe.classes,
             val_samples=len(self.data["retrain"]["val.labels"]),
         )
-        return ParetoScheduler(rule, self.experiment.histories)
+        return ParetoScheduler(rule, self.experiment.histories, ledger.tell)
 
     def _ray_storage(self) -> dict[str, Any]:
         """Where Ray keeps its own state and logs of this run: beside the trials, also on an object store."""

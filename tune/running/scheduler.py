@@ -11,7 +11,9 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from tune.running.facts import TrialJudged
 from tune.running.halving import Entry, Halving, Rung, Rungs
+from tune.trials.reasons import Stopped
 
 Histories = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 """All epoch records on disk by the name of their trial, in the order of the epochs; must pickle."""
@@ -26,18 +28,16 @@ class ParetoScheduler(FIFOScheduler):
     Args:
         halving: the rule's settings.
         histories: called before the first decision.
-
-    Attributes:
-        stopped: why, by the name of the trial, of all trials stopped by this object.
+        tell: is told every verdict; must pickle.
     """
 
     _supports_buffered_results = False  # a trial that runs ahead of its verdict spends what stopping would save
 
-    def __init__(self, halving: Halving, histories: Histories) -> None:
+    def __init__(
+        self, halving: Halving, histories: Histories, tell: Callable[[TrialJudged], Any] | None = None
+    ) -> None:
         super().__init__()
-        self.halving, self.histories = halving, histories
-        self.stopped: dict[str, str] = {}
-        self._saved: dict[str, int] = {}
+        self.halving, self.histories, self.tell = halving, histories, tell
         self._rungs: Rungs | None = None
         self._reached: dict[str, tuple[int, int]] = {}
 
@@ -60,10 +60,6 @@ class ParetoScheduler(FIFOScheduler):
                     self._advance(trial, record)
         return self._rungs
 
-    def epochs_saved(self) -> int:
-        """Epochs that the trials stopped by this object would still have run."""
-        return sum(self._saved.values())
-
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Records a report and decides.
 
@@ -81,23 +77,18 @@ class ParetoScheduler(FIFOScheduler):
         if not passed:
             return TrialScheduler.CONTINUE
         verdict = rungs.judge(passed[-1], name)
-        if verdict.goes_on:
-            self.stopped.pop(name, None)
-            self._saved.pop(name, None)
-            return TrialScheduler.CONTINUE
-        self.stopped[name] = (
-            f"stopped at {result['phase']} epoch {result['epoch']}: rank {verdict.rank} of {verdict.of}"
-        )
-        self._saved[name] = self._left(here)
-        return TrialScheduler.STOP
+        stopped = None
+        if not verdict.goes_on:
+            stopped = Stopped(phase=result["phase"], epoch=int(result["epoch"]), rank=verdict.rank, of=verdict.of)
+        if self.tell is not None:
+            self.tell(TrialJudged(name=name, stopped=stopped))
+        return TrialScheduler.CONTINUE if stopped is None else TrialScheduler.STOP
 
     def debug_string(self) -> str:
         """One line for Ray's own reporter; reads nothing."""
         entries = self._rungs.entries if self._rungs else {}
         filled = ", ".join(f"{phase} {epoch}: {len(found)}" for (phase, epoch), found in entries.items())
-        return (
-            f"Halving over {filled or 'no rungs yet'}; {len(self.stopped)} stopped, {self.epochs_saved()} epochs saved"
-        )
+        return f"Halving over {filled or 'no rungs yet'}"
 
     def _advance(self, trial: str, record: Mapping[str, Any]) -> list[Rung]:
         """Moves a trial to a record and returns the rungs that it has passed by that, each with its entry now.
@@ -114,11 +105,6 @@ class ParetoScheduler(FIFOScheduler):
         for rung in passed:
             self._rungs.record(rung, trial, _entry(record))
         return passed
-
-    def _left(self, here: tuple[int, int]) -> int:
-        phase, epoch = here
-        lengths = (self.halving.search_epochs, self.halving.retrain_epochs)
-        return max(0, sum(lengths[phase:]) - epoch)
 
 
 def _are_readable(records: Sequence[Mapping[str, Any]]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from litesnn.files import StorageError
+from tune.trials.reasons import StorageDelayed
 
 PATIENCE_S = 30 * 60.0
 _FIRST_PAUSE_S = 0.2
@@ -27,8 +28,8 @@ class Patience:
         seconds: after which the error is raised; by a clock that nobody sets.
     """
 
-    say: Callable[[str], None] = lambda text: None
-    warn: Callable[[str], None] = lambda text: None
+    say: Callable[[StorageDelayed], None] = lambda notice: None
+    warn: Callable[[StorageDelayed], None] = lambda notice: None
     seconds: float = PATIENCE_S
 
     def __call__(self, act: Callable[[], Result]) -> Result:
@@ -47,11 +48,11 @@ class Patience:
                 last = str(error)
                 if not warned and time.monotonic() - started >= _WORTH_SAYING_S:
                     warned = True
-                    self.warn(f"waiting for the storage, {self.seconds / 60:.0f} minutes at most: {last}")
+                    self.warn(StorageDelayed(seconds=self.seconds, error=last, over=False))
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 waited = time.monotonic() - started
                 if last and waited >= _WORTH_SAYING_S:
-                    self.say(f"waited {waited:.0f} s for the storage: {last}")
+                    self.say(StorageDelayed(seconds=waited, error=last))
                 return result

@@ -28,11 +28,12 @@ from tune.plan.points import Trial
 from tune.storage.places import Place, local_copy, local_draft, place, read_bytes, read_text, remove, write_text
 from tune.storage.store import DIVERGED, FINISHED, TrialFolder
 from tune.trials.patience import Patience
+from tune.trials.reasons import CheckpointDamaged, Notice, sentence, to_plain
 from tune.trials.shared_data import Arrays, from_arrays
 from tune.trials.trial_log import TrialLog
 
 Report = Callable[[EpochRecord], None]
-Say = Callable[[str], None]
+Say = Callable[[Notice], None]
 
 
 def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
@@ -50,22 +51,25 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     point = SearchPoint(**config["point"])
     folder = TrialFolder(place("folder", config["folder"]))
     check_experiment_is_seen(folder)
-    notices: list[str] = []
+    notices: list[Notice] = []
     log = TrialLog(config["trial"])
 
     def report(record: EpochRecord) -> None:
         log.epoch(record)
-        names = {"seed": config["seed"], "trial": config["trial"], "notice": "; ".join(notices)}
+        more = {"seed": config["seed"], "trial": config["trial"], "notices": [to_plain(notice) for notice in notices]}
         notices.clear()
         numbers = {name: value for name, value in record.to_dict().items() if not isinstance(value, list)}
-        ray_tune.report({**numbers, **point.to_dict(), **names})
+        ray_tune.report({**numbers, **point.to_dict(), **more})
         _show(f"{config['trial']} after {record.phase} {record.epoch}/{record.epochs}")
 
-    def say(text: str) -> None:
-        log.say(text)
-        notices.append(text)
+    def warn(notice: Notice) -> None:
+        log.say(sentence(notice))
+
+    def say(notice: Notice) -> None:
+        warn(notice)
+        notices.append(notice)
         with suppress(InputError):  # the storage may be what it is about
-            folder.note(text)
+            folder.note(sentence(notice))
 
     _show(config["trial"])
     with suppress(InputError):  # the log is not worth a trial
@@ -74,7 +78,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         )
     recipe, searches = Recipe.from_dict(config["recipe"]), folder.path.parent.parent / "searches"
     try:
-        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, log.say, searches)
+        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, warn, searches)
     except SystemExit:  # how Ray ends what waits in a report
         log.broken_off()
         raise
@@ -129,8 +133,8 @@ def search_and_retrain(
     data: dict[str, Arrays],
     device: torch.device,
     report: Report,
-    say: Say = lambda text: None,
-    warn: Say = lambda text: None,
+    say: Say = lambda notice: None,
+    warn: Say = lambda notice: None,
     searches: Place | None = None,
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
@@ -239,8 +243,7 @@ class _Attempt:
                     damaged += 1
             remove(file)
         if damaged:
-            how = f"continued from the one before, epoch {run.epoch}" if run.epoch else "the phase starts again"
-            self.say(f"{run.phase}: the newest checkpoint was damaged; {how}")
+            self.say(CheckpointDamaged(phase=run.phase, epoch=run.epoch))
 
 
 def _search(

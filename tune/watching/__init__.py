@@ -1,1 +1,1 @@
-"""What looks on while trials run: the live table, metrics, outcomes, the watchdog, other loggers."""
+"""What looks on while trials run: the ledger, and from it the live table, metrics, outcomes, the watchdog; other loggers."""

@@ -14,8 +14,10 @@ import ray
 from ray import tune as ray_tune
 from ray.tune.schedulers import TrialScheduler
 
+from tune.running.facts import TrialJudged
 from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
+from tune.trials.reasons import Stopped
 
 PLAIN: dict[str, Any] = {"quorum": 1, "keep_largest": False, "earliest": 0.2}
 HALVING = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, **PLAIN)  # search 2, 4, 8, retrain 4, 8
@@ -23,6 +25,7 @@ GO, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 GATE = ("search", 8)
 
 GOOD = (95.0, 100, 1000.0)
+SECOND = Stopped(phase="search", epoch=2, rank=2, of=2)
 WORSE = (50.0, 200, 2000.0)  # dominated by GOOD, by more than any credit
 
 
@@ -62,8 +65,22 @@ class Disk:
         return {name: [entry for entry in self.records if entry["trial"] == name] for name in names}
 
 
+class Told(list[TrialJudged]):
+    """The verdicts that a scheduler has told."""
+
+    @property
+    def stopped(self) -> dict[str, Stopped]:
+        """Trials that are stopped by their last verdict, and why."""
+        last = {verdict.name: verdict.stopped for verdict in self}
+        return {name: stopped for name, stopped in last.items() if stopped is not None}
+
+
 def scheduler_on(*records: dict[str, Any]) -> ParetoScheduler:
-    return ParetoScheduler(HALVING, Disk(records).histories)
+    return ParetoScheduler(HALVING, Disk(records).histories, Told().append)
+
+
+def told(scheduler: ParetoScheduler) -> Told:
+    return scheduler.tell.__self__  # type: ignore[union-attr]
 
 
 def search(trial: str, epochs: int, entry: tuple[float, float, float] = GOOD) -> list[dict[str, Any]]:
@@ -76,16 +93,9 @@ def test_stops_at_a_rung_and_says_why() -> None:
     assert report(scheduler, "a", "search", 2) == GO
     assert report(scheduler, "b", "search", 1, WORSE) == GO, "no rung stands there"
     assert report(scheduler, "b", "search", 2, WORSE) == STOP
-    assert scheduler.stopped == {"b": "stopped at search epoch 2: rank 2 of 2"}
-    assert scheduler.epochs_saved() == 6 + 15
+    judged = [TrialJudged(name="a", stopped=None), TrialJudged(name="b", stopped=SECOND)]
+    assert told(scheduler) == judged, "one per rung that is passed"
     assert scheduler.debug_string().startswith("Halving over search 2: 2, search 4: 0")
-
-
-def test_epochs_saved_in_retraining() -> None:
-    scheduler = scheduler_on()
-    report(scheduler, "a", "retrain", 4)
-    assert report(scheduler, "b", "retrain", 4, WORSE) == STOP
-    assert scheduler.epochs_saved() == 11
 
 
 def test_a_report_that_jumps_is_recorded_at_every_rung_of_its_phase() -> None:
@@ -114,7 +124,7 @@ def test_the_same_report_twice_is_one_entry() -> None:
 def test_the_rungs_are_read_from_disk_before_the_first_decision() -> None:
     scheduler = scheduler_on(*search("a", 8), *search("b", 3, WORSE))
     assert report(scheduler, "c", "search", 8, WORSE) == STOP
-    assert scheduler.stopped["c"] == "stopped at search epoch 8: rank 2 of 2"
+    assert told(scheduler).stopped == {"c": Stopped(phase="search", epoch=8, rank=2, of=2)}
     assert list(scheduler.rungs.entries["search", 2]) == ["a", "b", "c"]
 
 
@@ -150,8 +160,9 @@ def test_a_trial_that_starts_anew_and_comes_further_is_no_longer_stopped() -> No
     scheduler = scheduler_on()
     report(scheduler, "a", "search", 4)
     assert report(scheduler, "b", "search", 4, WORSE) == STOP
+    assert set(told(scheduler).stopped) == {"b"}
     assert report(scheduler, "b", "search", 8, (99.0, 10, 100.0)) == GO
-    assert scheduler.stopped == {} and scheduler.epochs_saved() == 0
+    assert told(scheduler).stopped == {}
 
 
 def test_nan_never_enters_a_rung() -> None:
@@ -164,7 +175,7 @@ def test_nan_never_enters_a_rung() -> None:
 def test_reports_of_another_kind_are_let_through() -> None:
     scheduler = scheduler_on()
     assert scheduler.on_trial_result(None, None, {"done": True}) == GO
-    assert scheduler.debug_string() == "Halving over no rungs yet; 0 stopped, 0 epochs saved"
+    assert scheduler.debug_string() == "Halving over no rungs yet"
 
 
 def test_unknown_trials_are_tolerated() -> None:
@@ -242,7 +253,7 @@ def test_rungs_after_a_restore_equal_those_before(cluster: None, tmp_path: Path)
         {"trial": "d", "entry": (89.0, 19, 210.0), "folder": str(data)},
         {"trial": "e", "entry": WORSE, "folder": str(data), "fails_at": ["search", 2]},
     ]
-    scheduler = ParetoScheduler(HALVING, Folder(data).histories)
+    scheduler = ParetoScheduler(HALVING, Folder(data).histories, Told().append)
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(toy, {"cpu": 1}),
         param_space=ray_tune.grid_search(configs),
@@ -253,7 +264,7 @@ def test_rungs_after_a_restore_equal_those_before(cluster: None, tmp_path: Path)
     before = scheduler.rungs.entries
     lengths = {file.stem: len(json.loads(file.read_text())) for file in data.glob("*.json")}
     assert lengths == {"a": 23, "b": 2, "c": 13, "d": 23, "e": 1}
-    assert scheduler.stopped == {"b": "stopped at search epoch 2: rank 2 of 2"}
+    assert told(scheduler).stopped == {"b": SECOND}
 
     restored = ray_tune.Tuner.restore(str(tmp_path / "ray" / "toy"), trainable=toy, resume_errored=True)
     outcomes = restored.fit()
@@ -261,9 +272,8 @@ def test_rungs_after_a_restore_equal_those_before(cluster: None, tmp_path: Path)
     after = restored._local_tuner._tune_config.scheduler
     assert isinstance(after, ParetoScheduler) and after is not scheduler
     assert after._rungs is not None, "this is the object that the run has used"
-    assert {trial: text.rpartition(" rank ")[0] for trial, text in after.stopped.items()} == {
-        "e": "stopped at search epoch 2:"
-    }
+    stopped = {name: (reason.phase, reason.epoch) for name, reason in told(after).stopped.items()}
+    assert stopped == {"e": ("search", 2)}
     entries = after.rungs.entries
     assert all(entries[rung][trial] == entry for rung in before for trial, entry in before[rung].items())
     new = {(rung, trial) for rung in entries for trial in entries[rung].keys() - before[rung].keys()}

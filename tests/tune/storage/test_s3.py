@@ -18,6 +18,7 @@ from litesnn.model import Model
 from litesnn.run import EpochRecord
 from tune.storage.places import Place, check_place, local_copy, local_draft, place, read_bytes, write_bytes
 from tune.storage.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment, TrialFolder
+from tune.trials.reasons import CheckpointDamaged, Notice
 from tune.trials.shared_data import Arrays
 from tune.trials.trial import search_and_retrain
 
@@ -111,9 +112,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     run(folder, recipe, data, die_after=5)
     whole = read_bytes(folder.checkpoint("retrain")) or b""
     write_bytes(folder.checkpoint("retrain"), whole[: len(whole) // 2])
-    said: list[str] = []
+    said: list[Notice] = []
     search_and_retrain(POINT, recipe, 7, folder, data, CPU, lambda record: None, said.append)
-    assert said == ["retrain: the newest checkpoint was damaged; continued from the one before, epoch 2"]
+    assert said == [CheckpointDamaged(phase="retrain", epoch=2)]
     assert (folder.read_result() or {})["status"] == FINISHED
     assert read_bytes(folder.checkpoint("retrain")) is read_bytes(folder.previous_checkpoint("retrain")) is None
 

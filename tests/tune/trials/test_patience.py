@@ -9,7 +9,8 @@ import pytest
 from litesnn.checks import InputError
 from litesnn.files import StorageError, storage_error, write_text
 from tune.trials import patience
-from tune.trials.patience import Patience
+from tune.trials.patience import PATIENCE_S, Patience
+from tune.trials.reasons import StorageDelayed
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +32,15 @@ class Storage:
 
 
 def test_it_tries_until_it_works_and_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    warned: list[str] = []
+    said: list[StorageDelayed] = []
+    warned: list[StorageDelayed] = []
     storage = Storage(3, StorageError("p: expected a place that can be written, got No space left on device"))
     assert Patience(say=said.append)(storage) == "written"
     assert storage.calls == 4 and said == []  # not worth saying
     monkeypatch.setattr(patience, "_WORTH_SAYING_S", 0.0)
     assert Patience(say=said.append, warn=warned.append)(Storage(2, StorageError("full"))) == "written"
-    assert said == ["waited 0 s for the storage: full"]
-    assert warned == ["waiting for the storage, 30 minutes at most: full"]  # once, and while it waits
+    assert [(notice.error, notice.over) for notice in said] == [("full", True)] and 0 < said[0].seconds < 5
+    assert warned == [StorageDelayed(seconds=PATIENCE_S, error="full", over=False)]  # once, and while it waits
     assert Patience(say=said.append)(Storage(0, StorageError("full"))) == "written" and len(said) == 1
 
 

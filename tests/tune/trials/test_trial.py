@@ -19,6 +19,7 @@ from litesnn.retraining import Retrain
 from litesnn.run import EpochRecord
 from litesnn.strategies import unsearched
 from tune.storage.store import COLUMNS, STOPPED, TrialFolder
+from tune.trials.reasons import CheckpointDamaged, Notice
 from tune.trials.shared_data import Arrays, from_arrays
 from tune.trials.trial import SupersededError, check_experiment_is_seen, search_and_retrain
 
@@ -324,13 +325,12 @@ def test_where_the_newest_checkpoint_is_damaged_the_one_before_is_used(
         (tmp_path / f"{phase}.pt").write_bytes(b"")
     else:
         damage(tmp_path / f"{phase}.pt")
-    said: list[str] = []
+    said: list[Notice] = []
     again: list[EpochRecord] = []
     search_and_retrain(POINT, recipe, 7, TrialFolder(tmp_path), data, CPU, again.append, said.append)
     assert steps(again) == STEPS[die_after - 2 :] and again[0] == first[-2]
     gone = damage is Path.unlink  # killed between the two renames: nothing is damaged
-    told = f"{phase}: the newest checkpoint was damaged; continued from the one before, epoch {epoch - 1}"
-    assert said == ([] if gone else [told])
+    assert said == ([] if gone else [CheckpointDamaged(phase=phase, epoch=epoch - 1)])
     assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
     assert not list(tmp_path.glob("*.pt"))
 
@@ -342,10 +342,10 @@ def test_where_both_checkpoints_are_damaged_the_phase_starts_again(
     for path in tmp_path.glob("retrain*.pt"):
         truncate(path)
     assert len(list(tmp_path.glob("retrain*.pt"))) == 2
-    said: list[str] = []
+    said: list[Notice] = []
     again: list[EpochRecord] = []
     search_and_retrain(POINT, recipe, 7, TrialFolder(tmp_path), data, CPU, again.append, said.append)
-    assert steps(again) == STEPS[2:] and said == ["retrain: the newest checkpoint was damaged; the phase starts again"]
+    assert steps(again) == STEPS[2:] and said == [CheckpointDamaged(phase="retrain", epoch=0)]
     assert_same_bits(TrialFolder(tmp_path), TrialFolder(undisturbed))
 
 

@@ -18,8 +18,8 @@ from tests.cluster.test_grafana import OF_RAY
 from tests.tune.clusters import PARETO, RECIPE, ROOT, Cluster, output_of, wait_until
 from tune.results.front import front, hypervolume
 from tune.storage.store import Experiment
-from tune.watching import metrics
-from tune.watching.metrics import ACCURACIES, GAUGE, METRICS, PHASES, RUNNING_PHASES, STATES, Metric
+from tune.watching.metrics import ACCURACIES, GAUGE, METRICS, RUNNING_PHASES
+from tune.watching.trial_state import PHASES, STATES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 # Which of them are stopped depends on who reports first; any of the first three ends above the least of ACCURACIES.
@@ -164,40 +164,42 @@ def check_values(prometheus: Prometheus, at: float, experiment: Experiment) -> N
 
     states = {(state,): float((table["status"] == state).sum()) for state in STATES}
     left = (2 + RETRAIN_EPOCHS) * len(stopped) - stopped["search_epochs"].sum() - stopped["retrain_epochs"].sum()
-    expected: dict[Metric, Any] = {
-        metrics.HYPERVOLUME: {(): hypervolume(table, reference)},
-        metrics.FRONT_NETWORKS: {(): len(front(table))},
-        metrics.BEST_ACCURACY: {(): finished["val_accuracy"].max() / 100},
-        metrics.SMALLEST_SIZE: {key: bits / 8 for key, bits in smallest("size_bits").items()},
-        metrics.FEWEST_BIT_SYNOPS: smallest("bit_synops"),
-        metrics.TRIALS: states,
-        metrics.RUNNING_TRIALS: {(phase,): 0 for phase in RUNNING_PHASES},
-        metrics.SPENT_EPOCHS: epochs,
-        metrics.SAVED_EPOCHS: {(): left},
-        metrics.EPOCHS: epochs,
-        metrics.TRAINING_SECONDS: seconds,
-        metrics.SAMPLES: {phase: TRAINING_SAMPLES * count for phase, count in epochs.items()},
-        metrics.RESTARTS: {(): 0},
-        metrics.FAILURES: {(): 0},
-        metrics.STORAGE_ERRORS: {(): 0},
+    expected: dict[str, Any] = {
+        "front_hypervolume": {(): hypervolume(table, reference)},
+        "front_networks": {(): len(front(table))},
+        "best_accuracy_ratio": {(): finished["val_accuracy"].max() / 100},
+        "smallest_model_size_bytes": {key: bits / 8 for key, bits in smallest("size_bits").items()},
+        "fewest_bit_synops": smallest("bit_synops"),
+        "trials": states,
+        "running_trials": {(phase,): 0 for phase in RUNNING_PHASES},
+        "spent_epochs": epochs,
+        "saved_epochs": {(): left},
+        "epochs_total": epochs,
+        "training_seconds_total": seconds,
+        "samples_total": {phase: TRAINING_SAMPLES * count for phase, count in epochs.items()},
+        "restarts_total": {(): 0},
+        "failures_total": {(): 0},
+        "storage_errors_total": {(): 0},
     }
-    for metric, values in expected.items():
+    by_name = {metric.name.removeprefix("litesnn_"): metric for metric in METRICS}
+    for name, values in expected.items():
+        metric = by_name[name]
         by = ", ".join(metric.labels[1:])
         query = f'max by ({by}) ({metric.exported}{{experiment="watched"}})'
         assert prometheus.query(query, at) == pytest.approx(values), metric.name
-    by_phase = f"sum by (phase) ({metrics.EPOCH_SECONDS.exported}_count)"
+    by_phase = "sum by (phase) (ray_litesnn_epoch_seconds_count)"
     assert prometheus.query(by_phase, at) == epochs
-    bounds = prometheus.query(f"count by (le) ({metrics.EPOCH_SECONDS.exported}_bucket)", at)
-    assert {float(bound) for (bound,) in bounds} == {*metrics.EPOCH_SECONDS.boundaries, float("inf")}
-    speed = prometheus.query(f"max by (phase) ({metrics.SAMPLES_PER_SECOND.exported})", at)
+    bounds = prometheus.query("count by (le) (ray_litesnn_epoch_seconds_bucket)", at)
+    assert {float(bound) for (bound,) in bounds} == {*by_name["epoch_seconds"].boundaries, float("inf")}
+    speed = prometheus.query("max by (phase) (ray_litesnn_samples_per_second)", at)
     assert set(speed) == set(epochs) and min(speed.values()) > 0
     (start,), (last,), (free,) = (
-        prometheus.query(f"max({metric.exported})", at).values()
-        for metric in (metrics.RUN_START, metrics.LAST_REPORT, metrics.STORAGE_FREE)
+        prometheus.query(f"max({by_name[name].exported})", at).values()
+        for name in ("run_start_timestamp_seconds", "last_report_timestamp_seconds", "storage_free_bytes")
     )
     assert at - 300 < start < last <= at and free > 0
-    other = {metrics.EPOCH_SECONDS, metrics.SAMPLES_PER_SECOND, metrics.RUN_START, metrics.LAST_REPORT}
-    assert {*expected, *other, metrics.STORAGE_FREE} == set(METRICS)
+    other = {"epoch_seconds", "samples_per_second", "run_start_timestamp_seconds", "last_report_timestamp_seconds"}
+    assert {*expected, *other, "storage_free_bytes"} == set(by_name)
 
 
 def check_panels(prometheus: Prometheus, at: float) -> None:
