@@ -17,7 +17,7 @@ DATASETS = ("digits", "cifar10", "cifar100", "speech_commands")
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPoint:
-    """One point of the trade-off; one search and one retrain give one network for it.
+    """One point of the trade-off; one search and one retraining give one network for it.
 
     Args:
         lambda1: weight of the memory term in the loss, per bit, at least 0 (Eq. 15).
@@ -65,7 +65,7 @@ def _setting(default: Any, group: str, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about a search and a retrain except the point; the defaults are the paper's for CIFAR-10.
+    """Everything about a search and a retraining except the point; the defaults are the paper's for CIFAR-10.
 
     Each field's meaning and unit is its help text below. Build one with ``Recipe.preset(name, **overrides)``.
 
