@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without unpickling code, refused when they belong to another run."""
+"""Checkpoints: written whole or not at all, read without unpickling code, refused when they belong to another search or retraining."""
 
 import io
 import zipfile
@@ -20,7 +20,7 @@ class DamagedCheckpointError(InputError):
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes a run's state (tensors and plain values) atomically."""
+    """Writes the state of a phase (tensors and plain values) atomically."""
     # Through memory: written by torch itself, a full disk is no OSError.
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -60,13 +60,13 @@ def _check_sums(content: io.BytesIO) -> None:
 
 
 def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of another run and names the first value that differs.
+    """Refuses a checkpoint of another phase, recipe, point or seed and names the first value that differs.
 
     A field that the recipe did not have yet when the checkpoint was written had its default then.
 
     Args:
         found: the identity stored in the checkpoint: nested mappings of plain values.
-        wanted: the identity of this run.
+        wanted: the identity of this phase.
     """
     for key in wanted:
         here, there = wanted[key], found.get(key)

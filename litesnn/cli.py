@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("evaluate", help="classify a data set with a trained model")
     one.add_argument("model", type=Path, help="model.safetensors, or a packed .lsnn file")
-    one.add_argument("--split", choices=("train", "val", "test"), default="test")
+    one.add_argument("--split", choices=("train", "val", "test"), default="test", help="split to read (default: test)")
     one.add_argument("--dataset", help="another data set of the same classes and shape, such as folder:PATH")
     _add_machine_options(one)
     one.set_defaults(command="evaluate")

@@ -19,7 +19,7 @@ DATASETS = ("digits", "cifar10", "cifar100", "speech_commands")
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPoint:
-    """One point of the trade-off; one search and one retrain give one network for it.
+    """One point of the trade-off; one search and one retraining give one network for it.
 
     Args:
         lambda1: weight of the memory term in the loss, per bit, at least 0 (Eq. 15).
@@ -72,7 +72,7 @@ def _setting(default: Any, group: str, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about a search and a retrain except the point; the defaults are the paper's for CIFAR-10.
+    """Everything about a search and a retraining except the point; the defaults are the paper's for CIFAR-10.
 
     Each field's meaning and unit is its help text below. Build one with ``Recipe.preset(name, **overrides)``.
 
@@ -81,17 +81,17 @@ class Recipe:
     """
 
     dataset: str = _setting("cifar10", "data", "digits, cifar10, cifar100, speech_commands or folder:PATH")
-    search_dataset: str = _setting("", "data", "data set to search on when it is another one; empty: the same")
+    search_dataset: str = _setting("", "data", "data set of the search if it is another one; empty: the same")
     input_shape: tuple[int, ...] = _setting((3, 32, 32), "data", "channels, height and width of one input")
     classes: int = _setting(10, "data", "number of classes")
     search_classes: int = _setting(0, "data", "number of classes of the search data set; 0: the same")
     val_fraction: float = _setting(0.1, "data", "share of the training data held out for validation")
-    test_fraction: float = _setting(
-        0.2, "data", "share of own data held out for the test where they have no test folder"
-    )
+    test_fraction: float = _setting(0.2, "data", "share of own data held out for the test if they have no test folder")
     split_seed: int = _setting(0, "data", "seed of the splits")
     resize: Literal["crop", "none"] = _setting(
-        "crop", "data", "own images of another size: shorter side to size and the middle, or refused"
+        "crop",
+        "data",
+        "own images of another size: crop brings the shorter side to size and cuts out the middle, none refuses them",
     )
     crop_padding: int = _setting(4, "data", "random crop after padding by this many pixels; 0: no crop")
     crop_border: Literal["zeros", "reflect"] = _setting("zeros", "data", "what the padding before the crop holds")
@@ -117,7 +117,9 @@ class Recipe:
     classifier_bits: int = _setting(4, "network", "bit-width of the classifier")
     input_skip: Literal["conv3x3", "conv1x1"] = _setting("conv3x3", "network", "what skip means on a cell-input edge")
     mask_n: int = _setting(
-        0, "network", "N of N:M masks: N of every N / (1 - p/100) weights in a row stay (Zhou 2021); 0: any of a layer"
+        0,
+        "network",
+        "N of N:M masks: N of every N / (1 - p/100) weights in a row stay (Zhou 2021); 0: any weights of a layer",
     )
     timesteps: int = _setting(6, "network", "largest number of timesteps T the search considers")
     tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
@@ -125,7 +127,9 @@ class Recipe:
     dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")
     norm_weight: float = _setting(1.0, "network", "weight of every batch norm before training")
     precision: Literal["fp32", "bf16"] = _setting(
-        "fp32", "network", "of the numbers that the cells' convolutions multiply; sums and all else stay in fp32"
+        "fp32",
+        "network",
+        "precision of the numbers that the cells' convolutions multiply; sums and everything else stay in fp32",
     )
 
     schedule: Literal["cosine", "linear"] = _setting("cosine", "training", "how learning rates fall after the warm-up")
@@ -152,11 +156,13 @@ class Recipe:
     score_lr: float = _setting(3e-4, "search", "Adam learning rate of the pruning scores; in retraining it falls to 0")
     psi_lr: float = _setting(0.025, "search", "SGD learning rate of psi (timesteps)")
     psi_momentum: float = _setting(0.9, "search", "SGD momentum of psi")
-    psi_warmup_epochs: int = _setting(5, "search", "epochs at the start in which psi stays uniform; if all, T is 1")
+    psi_warmup_epochs: int = _setting(
+        5, "search", "epochs at the start in which psi stays uniform; if these are all epochs, T is 1"
+    )
     size: Literal["eq18", "file"] = _setting(
         "eq18",
         "search",
-        "what lambda1 presses and fronts show: kept weights at their bits (Eq. 18), or the packed file",
+        "what size means in the loss and on fronts: kept weights at their bits (Eq. 18), or the packed file",
     )
     cost_batch: int = _setting(30, "search", "samples whose Bit-SynOps enter the loss (keeps lambda2's meaning)")
     rate_gradient: bool = _setting(False, "search", "let the gradient of Bit-SynOps flow through the spike rates")
@@ -166,7 +172,9 @@ class Recipe:
     retrain_batch: int = _setting(50, "retrain", "batch size of the retraining")
     retrain_lr: float = _setting(0.025, "retrain", "highest SGD learning rate; it falls to 0")
     timestep_loss: float = _setting(
-        0.0, "retrain", "share of the loss that every timestep bears by itself (TET, Deng 2022); 0: of the mean alone"
+        0.0,
+        "retrain",
+        "share of the loss of every single timestep (TET, Deng 2022), the rest is that of their mean; 0: their mean alone",
     )
     aux_cell: int = _setting(6, "retrain", "cell, from 1, that feeds the auxiliary head; 0: no head")
     aux_weight: float = _setting(0.4, "retrain", "weight of the auxiliary head's loss")

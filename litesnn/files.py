@@ -19,7 +19,7 @@ _PAUSES_S = (0.1, 0.5)
 
 
 class StorageError(InputError):
-    """A place that fails now and may work later: it is full, or the disk or server behind it has a bad moment."""
+    """A storage that fails now and may work later: it is full, or the disk or server behind it does not answer."""
 
 
 def storage_error(text: str, error: OSError) -> InputError:
@@ -56,7 +56,7 @@ def _write_once(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise storage_error(f"{path}: expected a place that can be written", error) from None
+        raise storage_error(f"{path}: expected a path that can be written", error) from None
     finally:
         if temporary is not None:
             with suppress(OSError):  # what is left is removed when the trial ends

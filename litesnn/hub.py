@@ -61,7 +61,7 @@ def save_pretrained(network: TrainedNetwork, folder: str | Path, **options: Any)
     try:
         _Shared(network).save_pretrained(path, config={**config, "classes": list(network.classes)}, **options)
     except OSError as error:
-        raise InputError(f"folder: expected a place that can be written, got {path} ({one_line(error)})") from None
+        raise InputError(f"folder: expected a path that can be written, got {path} ({one_line(error)})") from None
 
 
 def from_pretrained(name: str | Path, device: str, **options: Any) -> TrainedNetwork:

@@ -1,4 +1,4 @@
-"""What a search and a retrain have in common: epochs, records, checkpoints, divergence."""
+"""What a search and a retraining have in common: epochs, records, checkpoints, divergence."""
 
 from __future__ import annotations
 

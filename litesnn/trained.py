@@ -185,7 +185,7 @@ class TrainedNetwork(nn.Module):
         """Writes the network: packed where the name ends in ``.lsnn``, or ``.safetensors``, which keeps latent weights.
 
         Raises:
-            InputError: another ending, or a place that cannot be written.
+            InputError: another ending, or a path that cannot be written.
         """
         file = user_path("path", path)
         if file.suffix == ".lsnn":

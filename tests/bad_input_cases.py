@@ -213,7 +213,7 @@ PARETO_CASES = [
         "merge {tmp}/one {tmp}/two --out all",
         "merge: expected experiments of the same dataset, got 'digits' in one",
     ),
-    ("merge {tmp}/one --out {tmp}/two", "out: expected a place of its own"),
+    ("merge {tmp}/one --out {tmp}/two", "out: expected a folder of its own"),
     ("merge {tmp}/one --out {tmp}/file/x", "out: expected a folder that can be written"),
     ("merge {tmp}/one --out all --compare book", "compare: expected one of paper, got 'book'"),
     ("merge {tmp}/one --out ''", "out: expected a value, got ''"),

@@ -15,7 +15,7 @@ from tune.running.program import program_name
 from tune.running.settings import GROUPS, OF_POLISH, Settings
 
 _COMMANDS = {
-    "run": "Searches and retrains every point, then shows the front; what no command means.",
+    "run": "Searches and retrains every point, then shows the front; runs if no command is named.",
     "status": "How far an experiment is, while it runs or after.",
     "report": "Writes the tables, plots and the page of an experiment anew.",
     "merge": "One report of several experiments on the same data.",
@@ -146,7 +146,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--token-file",
         metavar="FILE",
-        help="what whoever asks must know; or in LITESNN_DASHBOARD_TOKEN (default: none)",
+        help="file with the token that every request must bring; or set LITESNN_DASHBOARD_TOKEN (default: none)",
     )
     command.add_argument(
         "--interval", metavar="SECONDS", help="time between two looks at the storage (default: 1, a bucket's: 10)"

@@ -52,7 +52,7 @@ def merge(args: argparse.Namespace) -> None:
     target = Experiment(_place_of(args.storage, args.out, "out"))
     check_place("out", target.path)
     if read_bytes(target.path / "experiment.json") is not None:
-        raise fail("out", "a place of its own, whose files may be replaced", f"the experiment {args.out}")
+        raise fail("out", "a folder of its own, whose files may be replaced", f"the experiment {args.out}")
     table = merged_table(experiments)
     console = make_console()
     for field, values in recipe_differences(experiments).items():

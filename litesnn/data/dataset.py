@@ -51,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Everything a search or a retrain reads.
+    """Everything a search or a retraining reads.
 
     Args:
         name: what the user calls it: ``cifar10``, ``folder:PATH``, ``arrays:NAME``, …

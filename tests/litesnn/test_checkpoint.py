@@ -61,10 +61,10 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "")
-    with pytest.raises(InputError, match=r"\A[^\n]+: expected a place that can be written, got [^\n]+\Z"):
+    with pytest.raises(InputError, match=r"\A[^\n]+: expected a path that can be written, got [^\n]+\Z"):
         write_text(tmp_path / "file" / "below", "")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"\A[^\n]+: expected a place that can be written, got [^\n]+\Z"):
+    with pytest.raises(InputError, match=r"\A[^\n]+: expected a path that can be written, got [^\n]+\Z"):
         write_text(tmp_path / "folder", "")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 

@@ -98,7 +98,7 @@ def test_what_is_no_network(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(net: TrainedNetwork, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(litesnn.InputError, match=r"\Afolder: expected a place that can be written, got [^\n]+\Z"):
+    with pytest.raises(litesnn.InputError, match=r"\Afolder: expected a path that can be written, got [^\n]+\Z"):
         net.save_pretrained(tmp_path / "file" / "below")
 
 

@@ -89,7 +89,7 @@ class TrialFolder:
         write_text(path, (read_text(path) or "") + text + "\n")
 
     def write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces the metrics by these, one line per epoch."""
+        """Replaces the records by these, one line per epoch."""
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ class TrialFolder:
             self.remove_checkpoints()
 
     def _progress(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Point and metrics as far as they can be read: an outcome is written whatever became of them."""
+        """Point and records as far as they can be read: an outcome is written whatever became of them."""
         point: dict[str, Any] = {}
         records: list[dict[str, Any]] = []
         try:

@@ -180,7 +180,7 @@ def set_aside(path: Place, older: Place) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise storage_error(f"{older}: expected a place that can be written", error) from None
+        raise storage_error(f"{older}: expected a path that can be written", error) from None
 
 
 @contextmanager

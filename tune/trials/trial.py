@@ -153,7 +153,7 @@ def search_and_retrain(
         folder: where everything is written; an earlier attempt's checkpoint there is continued.
         data: arrays of both phases.
         device: where to train.
-        report: called after every epoch, when its checkpoint and metrics are in the folder; need not return.
+        report: called after every epoch, when its checkpoint and record are in the folder; need not return.
         say: told what was out of the ordinary, before the epoch is reported that it has to do with.
         warn: told at once what may pass, such as a storage that does not answer.
         searches: the experiment's folder of finished searches; None: there is none.
@@ -196,7 +196,7 @@ class _Attempt:
     patient: Patience
 
     def complete(self, run: Run, before: list[dict[str, Any]]) -> None:
-        """Runs the epochs that are left; after each, checkpoint and metrics are in the folder before it is reported.
+        """Runs the epochs that are left; after each, checkpoint and record are in the folder before it is reported.
 
         Args:
             run: a phase at its beginning.

@@ -120,7 +120,7 @@ CASES = [
     ("export {tmp}/missing.safetensors", "model: expected a readable file"),
     ("export {tmp}/text.lsnn", "model: expected a packed network"),
     ("export {model} --format tflite", "format: expected one of lsnn, nir, onnx, c, got 'tflite'"),
-    ("export {model} -o {tmp}/text.lsnn/below.lsnn", "expected a place that can be written"),
+    ("export {model} -o {tmp}/text.lsnn/below.lsnn", "expected a path that can be written"),
     ("export {model} --scales fp8", "scales: expected one of exact, fp16, got 'fp8'"),
     ("export {tmp}/damaged/model.safetensors", "result: expected JSON"),
     ("export {tmp}/list/model.safetensors", "result: expected an object, got list"),

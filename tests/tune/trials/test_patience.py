@@ -34,7 +34,7 @@ class Storage:
 def test_it_tries_until_it_works_and_says_how_long_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[StorageDelayed] = []
     warned: list[StorageDelayed] = []
-    storage = Storage(3, StorageError("p: expected a place that can be written, got No space left on device"))
+    storage = Storage(3, StorageError("p: expected a path that can be written, got No space left on device"))
     assert Patience(say=said.append)(storage) == "written"
     assert storage.calls == 4 and said == []  # not worth saying
     monkeypatch.setattr(patience, "_WORTH_SAYING_S", 0.0)
