@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import sem
 
 from benchmarks.record import markdown, progress, show
@@ -109,11 +110,26 @@ def report(rows: pd.DataFrame) -> str:
     lines = []
     for name, values in found.items():
         lead = found["darts"][:, at] - values[:, at]
-        text = "" if name == "darts" else f"{lead.mean():+.3f} ± {sem(lead):.3f}"
+        error = f" ± {sem(lead):.3f}" if len(lead) > 1 else ""
+        text = "" if name == "darts" else f"{lead.mean():+.3f}{error}"
         means = [f"{values[:, place].mean():.3f}" for place in (-1, at)]
         lines.append([name, str(len(values)), f"{spent[name]:.0f}", *means, text])
     here = f"at {budgets[at]:.0f} core-s"
     return markdown(["strategy", "seeds", "core-s", "hypervolume, all trials", here, "lead of darts there"], lines)
+
+
+def draw(rows: pd.DataFrame, file: Path) -> None:
+    """Mean hypervolume over core-seconds, with a band of one standard error."""
+    _, budgets, found = curves(rows)
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    panel = figure.subplots()
+    for name, values in found.items():
+        mean, error = values.mean(axis=0), sem(values) if len(values) > 1 else 0.0
+        (line,) = panel.plot(budgets, mean, label=name)
+        panel.fill_between(budgets, mean - error, mean + error, alpha=0.25, color=line.get_color(), linewidth=0)
+    panel.set(xlabel="core-seconds", ylabel="hypervolume by test accuracy", xlim=(0, None), ylim=(0, None))
+    panel.legend(frameon=False)
+    figure.savefig(file, metadata={"Software": None})
 
 
 def main(arguments: list[str]) -> int:
@@ -125,11 +141,15 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--storage", type=Path, default=Path("~/litesnn-results/search-value").expanduser())
     parser.add_argument("--out", type=Path, help="CSV of all trials (default: docs/data/search-value-PRESET.csv)")
+    parser.add_argument("--picture", type=Path, help="PNG of the curves")
     options, rest = parser.parse_known_args(arguments)
     out = options.out or ROOT / "docs" / "data" / f"search-value-{options.preset}.csv"
     for seed in range(options.seeds):
         for strategy in STRATEGIES:
             run(options.preset, strategy, seed, options.storage.absolute(), rest)
             write_text(out, collected(options.storage.absolute(), options.preset).to_csv(index=False))
-    show(report(pd.read_csv(out)))
+    rows = pd.read_csv(out)
+    show(report(rows))
+    if options.picture:
+        draw(rows, options.picture)
     return 0

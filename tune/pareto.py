@@ -29,7 +29,7 @@ _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking n
 _EXAMPLES = {
     "": "the default points on real handwritten digits",
     "--search tpe --num-points 40": "40 points chosen from the results so far",
-    "--preset cifar10-small --data-root ~/data --dataset folder:~/data/cifar10 --seeds 3": "own data",
+    "--preset cifar10-small --dataset folder:PATH": "own images, of any size",
     "status --name digits": "how far it is; report, merge and pick read it too",
     "serve": "the same live, in a browser",
 }

@@ -89,6 +89,9 @@ class BranchedSearch(Search):
             for unused in scores:
                 unused.requires_grad_(False)
 
+    def _inside(self) -> dict[str, Any]:
+        return {}  # no single candidate has weights of its own to inherit
+
 
 def train(record: Record, variant: str, seed: int, data: Dataset) -> Row:
     """One search of either kind and the retraining of what it found."""

@@ -10,7 +10,7 @@ from benchmarks.record import load
 
 NAMES = set(
     "compconv dashboard energy faults gpu held_out inference launches lif masks packed pages recordings retrain_step search_step "
-    "sequential startup".split()
+    "search_value sequential startup".split()
 )
 
 

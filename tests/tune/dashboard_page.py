@@ -28,6 +28,16 @@ TRIALS = {
 }
 
 
+INSIDE = {
+    "timestep_shares": [0.1, 0.2, 0.6, 0.1],
+    "inherited_accuracy": 30.0,
+    "alpha_entropy": 0.9,
+    "beta_entropy": 0.5,
+    "psi_entropy": 0.8,
+}
+"""What a search records of itself."""
+
+
 def add(experiment: Experiment, name: str, values: tuple[float, ...], status: str = FINISHED, reason: str = "") -> None:
     lambda1, lambda2, p, accuracy, test, size, synops, timesteps = values
     figures = {"model_size_bits": size, "bit_synops": synops, "timesteps": timesteps}
@@ -38,7 +48,7 @@ def add(experiment: Experiment, name: str, values: tuple[float, ...], status: st
         [
             {"phase": phase, "epoch": k, "epochs": 2, "loss": 2.0 / (i + 1), "val_accuracy": 40.0 + i, "seconds": 1.0}
             | figures
-            | ({"timestep_shares": [0.1, 0.2, 0.6, 0.1]} if name == "middle" and phase == "search" else {})
+            | (INSIDE if name == "middle" and phase == "search" else {})
             for i, (phase, k) in enumerate(epochs[: 4 if status == FINISHED else 2])
         ]
     )

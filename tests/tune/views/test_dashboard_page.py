@@ -169,7 +169,7 @@ def test_a_click_opens_the_network(browser: Any, address: str, storage: Path, do
     show(browser, address)
     click_point(browser, "middle", "synops-front")
     wait(browser, "return document.querySelectorAll('#panel .cell .op').length === 4")
-    wait(browser, "return document.querySelectorAll('#panel .curves .scatterlayer .trace').length === 4")
+    wait(browser, "return document.querySelectorAll('#panel .curves .scatterlayer .trace').length === 8")
     panel = text(browser, "#panel")
     for words in (
         "middle",
@@ -179,8 +179,12 @@ def test_a_click_opens_the_network(browser: Any, address: str, storage: Path, do
         "50.0 kB",  # its packed file
         "75.0 kB",  # dense
         "Timestep distribution ψ",
+        "Dotted: the network that decoding would give",
+        "Undecided: entropy of α",
     ):
         assert words in panel
+    lines = browser.execute_script("return document.querySelector('#panel .curves').data.map(d => [d.name, d.y])")
+    assert ["search inherited_accuracy", [30, 30]] in lines and ["search beta_entropy", [0.5, 0.5]] in lines
     assert browser.execute_script("return document.querySelectorAll('#panel .bars')[0].innerText").split() == (
         "2 1 1 2 4 3".split()
     )

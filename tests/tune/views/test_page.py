@@ -89,7 +89,7 @@ def everything(browser: Any, address: str) -> dict[str, Any]:
             wait(browser, "return document.querySelectorAll('.cells svg').length === 3")
         seen[f"{tab} in words"] = text(browser, f"#part-{tab}")
     show(browser, address, "show=fronts&published=1&trial=fronts%2Fmiddle")
-    wait(browser, "return document.querySelectorAll('#panel .curves .scatterlayer .trace').length === 4")
+    wait(browser, "return document.querySelectorAll('#panel .curves .scatterlayer .trace').length === 8")
     return seen | {"panel": browser.execute_script("document.querySelector('#panel .files')?.remove();" + PANEL)}
 
 

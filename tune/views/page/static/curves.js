@@ -3,48 +3,68 @@
 import { ACCURACY, EQ18, SIZE, element, general, sizeText } from "./format.js";
 import { OPTIONS, baseLayout, colour, linkFigure, plotlyReady } from "./paint.js";
 
+const percent = (v) => `${v.toFixed(2)} %`;
+// Of each row: its columns, what they are called where the pointer is, and how their lines are drawn.
 const ROWS = [
-  { column: ACCURACY, title: "validation %", text: (v) => `${v.toFixed(2)} %` },
-  { column: "loss", title: "loss", text: general },
+  { title: "validation %", text: percent, lines: [[ACCURACY, "validation", "solid"], ["inherited_accuracy", "decoded, not retrained", "dot"]] },
+  { title: "loss", text: general, lines: [["loss", "loss", "solid"]] },
+  { title: "undecided", text: (v) => v.toFixed(3), lines: [
+    ["alpha_entropy", "undecided α", "solid"], ["beta_entropy", "undecided β", "dash"], ["psi_entropy", "undecided ψ", "dot"]] },
 ];
+const has = (record, column) => typeof record[column] === "number";
+
+/** Rows of which the records have something. */
+const rowsOf = (records) => ROWS.filter(({ lines }) => lines.some(([column]) => records.some((record) => has(record, column))));
+
+/** What the lines mean that are not named at the axes; empty where there are none of them. */
+export function keyOf(records) {
+  const dotted = records.some((record) => has(record, "inherited_accuracy"));
+  const below = rowsOf(records).some(({ title }) => title === "undecided");
+  return [dotted ? "Dotted: the network that decoding would give, before retraining." : "",
+    below ? "Undecided: entropy of α (line), β (dashed) and ψ (dotted); 1 is an even choice, 0 is a made one." : ""].filter(Boolean).join(" ");
+}
 
 /** @returns an element in which the curves are drawn once it stands in the page */
 export function curvesOf(records) {
-  const div = element("div", { className: "plot curves", role: "img", "aria-label": said(records) });
+  const rows = rowsOf(records);
+  const div = element("div", { className: rows.length > 2 ? "plot curves three" : "plot curves", role: "img", "aria-label": said(records) });
   const counted = records.map((record, k) => ({ ...record, at: k + 1 }));
+  const axis = (row) => (row ? `y${row + 1}` : "y");
   const draw = async () => {
     await plotlyReady;
     if (!div.isConnected) return;
     const traces = [];
-    ROWS.forEach(({ column }, row) => {
-      for (const phase of ["search", "retrain"]) {
-        const of = counted.filter((r) => r.phase === phase && typeof r[column] === "number");
-        if (!of.length) continue;
-        const color = phase === "search" ? colour("others") : colour("accent");
-        traces.push({
-          type: "scatter", mode: of.length < 40 ? "lines+markers" : "lines", hoverinfo: "none", name: `${phase} ${column}`,
-          x: of.map((r) => r.at), y: of.map((r) => r[column]), customdata: of, yaxis: row ? `y${row + 1}` : "y",
-          line: { color, width: 1.8 }, marker: { color, size: 4 },
-        });
-      }
+    rows.forEach(({ lines }, row) => {
+      for (const [column, , dash] of lines)
+        for (const phase of ["search", "retrain"]) {
+          const of = counted.filter((r) => r.phase === phase && has(r, column));
+          if (!of.length) continue;
+          const color = phase === "search" ? colour("others") : colour("accent");
+          traces.push({
+            type: "scatter", mode: of.length < 40 ? "lines+markers" : "lines", hoverinfo: "none", name: `${phase} ${column}`,
+            x: of.map((r) => r.at), y: of.map((r) => r[column]), customdata: of, yaxis: axis(row),
+            line: { color, width: 1.8, dash }, marker: { color, size: 4 },
+          });
+        }
     });
     const { xaxis, yaxis, ...rest } = baseLayout({ xaxis: { title: { text: "epoch, both phases counted through" } } });
     const layout = {
       ...rest, width: div.clientWidth, height: div.clientHeight, margin: { l: 52, r: 8, t: 8, b: 40 },
-      xaxis: { ...xaxis, anchor: "y2", range: [0.5, counted.length + 0.5], fixedrange: true },
+      xaxis: { ...xaxis, anchor: axis(rows.length - 1), range: [0.5, counted.length + 0.5], fixedrange: true },
     };
-    ROWS.forEach(({ title }, row) => {
+    const share = 1 / rows.length;
+    rows.forEach(({ title }, row) => {
+      const below = rows.length - 1 - row, gap = row ? 0.06 : 0;
       layout[row ? `yaxis${row + 1}` : "yaxis"] = {
-        ...yaxis, title: { ...yaxis.title, text: title }, domain: row ? [0, 0.44] : [0.56, 1], fixedrange: true, nticks: 5,
+        ...yaxis, title: { ...yaxis.title, text: title }, domain: [below * share, (below + 1) * share - gap], fixedrange: true, nticks: 5,
       };
     });
     await Plotly.react(div, traces, layout, OPTIONS);
     linkFigure(div, ({ customdata: r }) => [
       `${r.phase} epoch ${r.epoch}${r.epochs ? ` of ${r.epochs}` : ""}`,
-      ...ROWS.filter(({ column }) => typeof r[column] === "number").map(({ column, title, text }) =>
-        column === ACCURACY ? `validation ${text(r[column])}` : `${title} ${text(r[column])}`),
+      ...rows.flatMap(({ text, lines }) => lines.filter(([column]) => has(r, column)).map(([column, name]) => `${name} ${text(r[column])}`)),
       ...(typeof (r[SIZE] ?? r[EQ18]) === "number" ? [sizeText(r[SIZE] ?? r[EQ18])] : []),
-      ...(typeof r.timesteps === "number" ? [`T ${r.timesteps}`] : []),
+      ...(has(r, "timesteps") ? [`T ${r.timesteps}`] : []),
     ]);
   };
   return { div, draw };

@@ -1,7 +1,7 @@
 // One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
 
 import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
-import { bars, curvesOf, timestepsOf } from "./curves.js";
+import { bars, curvesOf, keyOf, timestepsOf } from "./curves.js";
 import { safeDrawing } from "./drawing.js";
 
 /**
@@ -77,7 +77,8 @@ export function makePanel(store, close) {
         ? element("p", { className: "note", textContent: "The cell is decoded when the search is over." })
         : element("figure", {}, cell)), // its words are its label
       curves && section("Learning curves", element("p", { className: "note key" },
-        element("b", { className: "search", textContent: "search" }), element("b", { className: "retrain", textContent: "retraining" })), curves.div),
+        element("b", { className: "search", textContent: "search" }), element("b", { className: "retrain", textContent: "retraining" }),
+        element("span", { textContent: keyOf(records) })), curves.div),
       genotype && section("Weight bits per cell", bars(genotype.bits.map((b, k) => [`${k + 1}`, b, `${b}`, true]), Math.max(4, ...genotype.bits),
         `Bits per cell: ${genotype.bits.join(", ")}`)),
       steps && section(psi ? "Timestep distribution ψ" : "Timesteps T by epoch of the search", steps),

@@ -1,0 +1,91 @@
+"""Hypervolume over core-seconds, by hand, and a round of all strategies on a cluster."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import search_value
+from benchmarks.search_value import charged, curve, report
+
+TABLE = pd.DataFrame(
+    {
+        "trial": ["a", "b", "c"],
+        "status": "finished",
+        "lambda1": [0.0, 0.0, 1e-6],
+        "lambda2": 0.0,
+        "p": 0.0,
+        "seed": 0,
+        "val_accuracy": [90.0, 80.0, 70.0],
+        "test_accuracy": [88.0, 81.0, 60.0],
+        "val_samples": 1000,
+        "size_bits": [1e5, 1e4, 2e4],
+        "model_size_bits": [1e5, 1e4, 2e4],
+        "bit_synops": [1e6, 1e5, 2e5],
+        "search_seconds": [30.0, 0.0, 20.0],
+        "retrain_seconds": [10.0, 5.0, 4.0],
+        "reference_accuracy": 10.0,
+        "reference_size_bits": 1e6,
+        "reference_bit_synops": 1e7,
+    }
+)
+
+
+def test_points_that_share_a_search_pay_for_it_once() -> None:
+    assert charged(TABLE).tolist() == [40, 45, 69]
+    assert charged(TABLE.iloc[[1, 2, 0]]).tolist() == [35, 59, 69]
+
+
+def test_a_curve_is_the_mean_over_orders_of_what_validation_chooses() -> None:
+    """Volumes by hand: accuracy above the corner's times decades of size times decades of Bit-SynOps; c is dominated by b."""
+    a, b, c = 0.78 * 1 * 1, 0.71 * 2 * 2, 0.5 * np.log10(50) ** 2
+    both = a + b - 0.71 * 1 * 1
+    values = curve(TABLE, np.array([20.0, 24.0, 35.0, 69.0]), seed=0)
+    first = [np.random.default_rng(0)]
+    orders = [first[0].permutation(3).tolist() for _ in range(search_value.ORDERS)]
+    expected = np.zeros(4)
+    for order in orders:
+        expected[1] += c if order[0] == 2 else 0  # 24 s: nothing else is over by then
+        expected[2] += {0: 0, 1: b, 2: c}[order[0]]
+        expected[3] += both
+    assert values == pytest.approx(expected / len(orders))
+
+
+def test_the_lead_is_paired_by_seed() -> None:
+    rows = pd.concat(
+        TABLE.assign(strategy=name, round=seed, test_accuracy=TABLE["test_accuracy"] - 10 * (name == "random") - seed)
+        for name in search_value.STRATEGIES
+        for seed in (0, 1)
+    )
+    lines = report(rows).splitlines()
+    assert lines[2].startswith("| darts | 2 | 69 |") and lines[2].endswith("|  |")
+    assert lines[4].endswith("| +0.000 ± 0.000 |")
+    difference = float(lines[3].split("|")[-2].split("±")[0])
+    assert difference == pytest.approx(0.1 * (1 + 4 - 1), abs=2e-3) and lines[3].endswith("± 0.000 |")
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_round_of_all_strategies_is_kept_and_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = "--points 0,0,0,8 --search-epochs 1 --retrain-epochs 1 --search-batch 200 --retrain-batch 200".split()
+    out, picture = tmp_path / "rows.csv", tmp_path / "curves.png"
+    command = [
+        "digits",
+        "--seeds",
+        "1",
+        "--storage",
+        str(tmp_path / "all"),
+        "--out",
+        str(out),
+        "--picture",
+        str(picture),
+    ]
+    assert search_value.main([*command, *short]) == 0
+    rows = pd.read_csv(out)
+    assert rows.groupby("strategy").size().to_dict() == {"darts": 1, "fixed": 1, "random": search_value.DRAWS}
+    assert rows[rows["strategy"] == "random"][["bits", "timesteps"]].drop_duplicates().shape[0] > 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    before = out.read_bytes()
+    assert search_value.main([*command, *short]) == 0 and out.read_bytes() == before
+    assert capsys.readouterr().out.count("| darts | 1 |") == 2
