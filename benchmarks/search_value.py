@@ -59,7 +59,12 @@ def collected(storage: Path, preset: str) -> pd.DataFrame:
         strategy, seed = folder.name.removeprefix(f"{preset}-").split("-")
         corner = {column: getattr(experiment.reference(), name) for column, name in _CORNER.items()}
         tables.append(experiment.table().assign(strategy=strategy, round=int(seed), **corner))
-    return pd.concat(tables, ignore_index=True)[[*_KEPT, *_CORNER]].round(4)
+    return pd.concat(tables, ignore_index=True)[[*_KEPT, *_CORNER]]
+
+
+def keep(rows: pd.DataFrame, file: Path) -> None:
+    """Writes the rows as CSV, to eight digits."""
+    write_text(file, rows.to_csv(index=False, float_format="%.8g"))
 
 
 def charged(trials: pd.DataFrame) -> np.ndarray:
@@ -71,7 +76,7 @@ def charged(trials: pd.DataFrame) -> np.ndarray:
 
 def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
     """Mean hypervolume at each of the budgets, in core-seconds, over random orders of the trials of one experiment."""
-    corner = Reference(**{name: trials[column].iloc[0] for column, name in _CORNER.items()})
+    corner = Reference(**{name: float(trials[column].iloc[0]) for column, name in _CORNER.items()})
     known: dict[frozenset[int], float] = {}
     draw, values = np.random.default_rng(seed), np.zeros((ORDERS, len(budgets)))
     for row in values:
@@ -147,7 +152,7 @@ def main(arguments: list[str]) -> int:
     for seed in range(options.seeds):
         for strategy in STRATEGIES:
             run(options.preset, strategy, seed, options.storage.absolute(), rest)
-            write_text(out, collected(options.storage.absolute(), options.preset).to_csv(index=False))
+            keep(collected(options.storage.absolute(), options.preset), out)
     rows = pd.read_csv(out)
     show(report(rows))
     if options.picture:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import search_value
-from benchmarks.search_value import charged, curve, report
+from benchmarks.search_value import charged, curve, keep, report
 
 TABLE = pd.DataFrame(
     {
@@ -35,6 +35,14 @@ TABLE = pd.DataFrame(
 def test_points_that_share_a_search_pay_for_it_once() -> None:
     assert charged(TABLE).tolist() == [40, 45, 69]
     assert charged(TABLE.iloc[[1, 2, 0]]).tolist() == [35, 59, 69]
+
+
+def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
+    """λ too, which is small: points that differ in it alone do not share a search."""
+    keep(TABLE, tmp_path / "rows.csv")
+    read = pd.read_csv(tmp_path / "rows.csv")
+    assert read.to_dict("list") == TABLE.to_dict("list") and charged(read).tolist() == charged(TABLE).tolist()
+    assert curve(read, np.array([100.0]), 0) == pytest.approx(curve(TABLE, np.array([100.0]), 0))
 
 
 def test_a_curve_is_the_mean_over_orders_of_what_validation_chooses() -> None:
