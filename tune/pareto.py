@@ -27,10 +27,10 @@ _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking n
     f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
 )
 _EXAMPLES = {
-    "": "the default points on real handwritten digits",
-    "--search tpe --num-points 40": "40 points chosen from the results so far",
+    "": "default points on handwritten digits",
+    "--search tpe --num-points 40": "40 points, chosen from results",
     "--preset cifar10-small --dataset folder:PATH": "own images, of any size",
-    "status --name digits": "how far it is; report, merge and pick read it too",
+    "status --name digits": "how far it is",
     "serve": "the same live, in a browser",
 }
 
@@ -154,7 +154,8 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
 
 
 def _examples(program: str) -> str:
-    lines = [f"  {program} {options}".ljust(len(program) + 42) + f" {text}" for options, text in _EXAMPLES.items()]
+    width = max(map(len, _EXAMPLES))
+    lines = [f"  {program} {options:<{width}}  {text}" for options, text in _EXAMPLES.items()]
     return "\n".join(["examples:", *lines])
 
 
