@@ -30,7 +30,7 @@ from litesnn.checks import InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from tune.storage.objectives import Reference
-from tune.storage.places import write_text
+from tune.storage.paths import write_text
 from tune.storage.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment
 from tune.views.dashboard.server import app
 
@@ -78,7 +78,7 @@ def write_trial(experiment: Experiment, name: str, generator: random.Random, sta
             "seconds": 60.0,
         }
         records.append({**when, **figures, "loss": 1.0, "val_accuracy": best - (best - 20) * 0.8**index})
-    folder.write_metrics(records)
+    folder.write_records(records)
     if status == FINISHED:
         bits = tuple(generator.choice([1, 2, 4]) for _ in recipe.widths)
         genotype = Genotype(nodes=_NODES, bits=bits, timesteps=int(figures["timesteps"]), p=float(point["p"]))

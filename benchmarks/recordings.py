@@ -73,8 +73,8 @@ def collect(experiment: Path) -> pd.DataFrame:
     """Rows of the epochs of all finished trials of an experiment."""
     store = Experiment(experiment)
     finished = sorted(trial for trial, state in store.outcomes().items() if state == FINISHED)
-    histories = store.histories()
-    rows = [{**record, "trial": trial} for trial in finished for record in histories[trial]]
+    records = store.records()
+    rows = [{**record, "trial": trial} for trial in finished for record in records[trial]]
     digits = {"val_accuracy": 4, "bit_synops": 1, "seconds": 3}
     return pd.DataFrame(rows, columns=COLUMNS).round(digits)
 

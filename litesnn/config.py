@@ -210,7 +210,7 @@ class Recipe:
         """Plain values, ready for JSON."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
 
-    def without_places(self) -> Recipe:
+    def without_folders(self) -> Recipe:
         """The recipe with the last part alone of folders' paths, which are nobody else's business."""
 
         def named(dataset: str) -> str:

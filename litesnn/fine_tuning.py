@@ -11,8 +11,8 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset
 from litesnn.model import Model
+from litesnn.phase import EpochRecord, Phase, complete
 from litesnn.retraining import Retrain, RetrainResult
-from litesnn.run import EpochRecord, Run, complete
 from litesnn.training import scores_and_weights
 
 
@@ -29,7 +29,7 @@ class FineTune(Retrain):
     """
 
     def __init__(self, model: Model, dataset: Dataset, recipe: Recipe, *, seed: int) -> None:
-        Run.__init__(self, recipe, dataset, seed=seed, device=model.mean.device)
+        Phase.__init__(self, recipe, dataset, seed=seed, device=model.mean.device)
         self.genotype, self.network = model.genotype, model.network
         self.scores = []
         self.weights = scores_and_weights(self.network)[1]

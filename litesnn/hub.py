@@ -38,7 +38,7 @@ class _Shared(ModelHubMixin, library_name="litesnn"):
 
     def _save_pretrained(self, save_directory: Path) -> None:
         model = self.network.model
-        replace(model, recipe=model.recipe.without_places()).save(save_directory / WEIGHTS)
+        replace(model, recipe=model.recipe.without_folders()).save(save_directory / WEIGHTS)
         self.network.save(save_directory / PACKED)
 
     def generate_model_card(self, *args: Any, **facts: Any) -> ModelCard:
@@ -56,7 +56,7 @@ class _Shared(ModelHubMixin, library_name="litesnn"):
 
 def save_pretrained(network: TrainedNetwork, folder: str | Path, **options: Any) -> None:
     """See ``TrainedNetwork.save_pretrained``."""
-    config = {"genotype": json.loads(network.genotype.to_json()), "recipe": network.recipe.without_places().to_dict()}
+    config = {"genotype": json.loads(network.genotype.to_json()), "recipe": network.recipe.without_folders().to_dict()}
     path = user_path("folder", folder)
     try:
         _Shared(network).save_pretrained(path, config={**config, "classes": list(network.classes)}, **options)

@@ -25,7 +25,7 @@ from litesnn.inside import decisions, inherited_accuracy
 from litesnn.narrow import fits, load_weights, narrowed
 from litesnn.network import ArchParameters, Network, Shares
 from litesnn.objective import search_loss
-from litesnn.run import EpochRecord, OnBatch, Run, complete
+from litesnn.phase import EpochRecord, OnBatch, Phase, complete
 from litesnn.training import learning_rate, scores_and_weights, set_learning_rate, weight_optimizer
 
 
@@ -38,7 +38,7 @@ class SearchResult:
     weights: Mapping[str, Tensor]
 
 
-class Search(Run):
+class Search(Phase):
     """A resumable search for one point.
 
     Every iteration takes one batch: forward, backward, step the weights; forward again with the new weights, backward,
@@ -57,7 +57,7 @@ class Search(Run):
         InputError: ``held`` or ``start`` does not fit the recipe, or its strategy is none with a search.
     """
 
-    phase: ClassVar[str] = "search"
+    name: ClassVar[str] = "search"
 
     def __init__(
         self,

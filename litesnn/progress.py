@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from litesnn.run import EpochRecord, OnBatch
+from litesnn.phase import EpochRecord, OnBatch
 
 
 @contextmanager

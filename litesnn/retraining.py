@@ -29,7 +29,7 @@ from litesnn.inference import freeze
 from litesnn.model import Model
 from litesnn.network import Network, Output
 from litesnn.objective import retrain_loss
-from litesnn.run import EpochRecord, OnBatch, Run, complete
+from litesnn.phase import EpochRecord, OnBatch, Phase, complete
 from litesnn.training import (
     learning_rate,
     scores_and_weights,
@@ -57,7 +57,7 @@ class RetrainResult:
     cost: DerivedCost
 
 
-class Retrain(Run):
+class Retrain(Phase):
     """A resumable retraining of one genotype.
 
     Args:
@@ -68,7 +68,7 @@ class Retrain(Run):
         device: where to train; the data must be there.
     """
 
-    phase: ClassVar[str] = "retrain"
+    name: ClassVar[str] = "retrain"
 
     def __init__(
         self, genotype: Genotype, recipe: Recipe, dataset: Dataset, *, seed: int = 0, device: torch.device

@@ -27,8 +27,8 @@ from litesnn.shipped import Shipped
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from litesnn.phase import EpochRecord
     from litesnn.retraining import RetrainResult
-    from litesnn.run import EpochRecord
 
 _LOWEST, _HIGHEST = -0.5, 1.5  # of pixels as floats: 0 … 1, and room for what augmentation overshoots
 

@@ -150,7 +150,7 @@ def test_faulty_folder_is_named(fault: str, home: Path, capsys: pytest.CaptureFi
 
 def test_unwritable_storage(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # The superuser may write anywhere, so the answer of the system is replaced.
-    monkeypatch.setattr("tune.storage.places.os.access", lambda path, mode: False)
+    monkeypatch.setattr("tune.storage.paths.os.access", lambda path, mode: False)
     code = exit_code_of(pareto.main, ["--storage", str(home)])
     check_refused(code, capsys.readouterr().err, f"storage: expected a folder that can be written, got {home}", home)
 

@@ -12,7 +12,7 @@ ROOMS = ("storage", "results", "plan", "trials", "running", "watching", "views")
 """The folders of tune/, each of which imports from itself and those before it; the files beside them import from all."""
 
 _WITHOUT_RAY_OR_TORCH = {
-    "storage": "places folder rows store",
+    "storage": "folder paths rows store",
     "results": "amounts compare front goals intervals merge pick published reference summary",
     "plan": "points points_table space",
     "trials": "patience reasons",

@@ -152,7 +152,7 @@ class Launch:
             chance=100 / recipe.classes,
             val_samples=len(self.data["retrain"]["val.labels"]),
         )
-        return ParetoScheduler(rule, self.experiment.histories, ledger.tell)
+        return ParetoScheduler(rule, self.experiment.records, ledger.tell)
 
     def _ray_storage(self) -> dict[str, Any]:
         """Where Ray keeps its own state and logs of this run: beside the trials, also on an object store."""

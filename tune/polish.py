@@ -17,7 +17,7 @@ from tune.reading import existing
 from tune.results.front import front
 from tune.run import Design, carry_out
 from tune.running.settings import OF_POLISH, Settings
-from tune.storage.places import place, read_text, write_text
+from tune.storage.paths import read_text, storage_path, write_text
 from tune.storage.store import Experiment
 
 
@@ -43,7 +43,7 @@ def polish(args: argparse.Namespace) -> None:
     except InputError as error:  # the option that names the experiment is called otherwise here
         raise InputError(re.sub("^name:", "out:", str(error))) from None
     recipe = replace(before, retrain_epochs=epochs)
-    experiment = Experiment(place("storage", settings.storage) / settings.name)
+    experiment = Experiment(storage_path("storage", settings.storage) / settings.name)
     if experiment.path == source.path:
         raise fail("out", "another experiment than the one whose networks are retrained", settings.name)
 

@@ -22,7 +22,7 @@ from tune.results.pick import pick as pick_network
 from tune.results.reference import reference_in
 from tune.results.summary import summarise
 from tune.running.settings import COMPARED
-from tune.storage.places import Place, check_place, folder_names, place, read_bytes
+from tune.storage.paths import StoragePath, check_path, folder_names, read_bytes, storage_path
 from tune.storage.rows import DamagedError
 from tune.storage.store import FINISHED, STOPPED, UNFINISHED, Experiment
 from tune.views.report import front_table, write_report
@@ -41,7 +41,7 @@ def report(args: argparse.Namespace) -> None:
     """Writes all result files anew and prints the front."""
     _check_compare(args.compare)
     experiment = existing(args.storage, args.name)
-    check_place("storage", experiment.path)
+    check_path("storage", experiment.path)
     show_and_write(experiment, make_console(), args.compare)
 
 
@@ -50,7 +50,7 @@ def merge(args: argparse.Namespace) -> None:
     _check_compare(args.compare)
     experiments = [existing(args.storage, name, "experiment") for name in args.experiments]
     target = Experiment(_place_of(args.storage, args.out, "out"))
-    check_place("out", target.path)
+    check_path("out", target.path)
     if read_bytes(target.path / "experiment.json") is not None:
         raise fail("out", "a folder of its own, whose files may be replaced", f"the experiment {args.out}")
     table = merged_table(experiments)
@@ -148,22 +148,22 @@ def existing(storage: str, name: str, field: str = "name") -> Experiment:
     """
     experiment = Experiment(_place_of(storage, name, field))
     if not isinstance(experiment.path, Path):
-        check_place("storage", experiment.path)
+        check_path("storage", experiment.path)
     try:
         experiment.recipe()
     except DamagedError:
         raise
     except InputError as error:
-        known = [] if "/" in name else folder_names(place("storage", storage))
+        known = [] if "/" in name else folder_names(storage_path("storage", storage))
         raise InputError(f"{error}{hint(name, known)}") from None
     return experiment
 
 
-def _place_of(storage: str, name: str, field: str) -> Place:
+def _place_of(storage: str, name: str, field: str) -> StoragePath:
     """A name within the storage, or a path of its own."""
     if "/" in name:
-        return place(field, name)
-    return place("storage", storage) / name
+        return storage_path(field, name)
+    return storage_path("storage", storage) / name
 
 
 def make_console() -> Console:

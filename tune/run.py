@@ -32,7 +32,7 @@ from tune.results.goals import Goals, parse_target
 from tune.results.reference import reference_of
 from tune.running.cluster import check_shared, connect, slots
 from tune.running.settings import Settings
-from tune.storage.places import place
+from tune.storage.paths import storage_path
 from tune.storage.store import Experiment
 from tune.trials.shared_data import from_arrays, load_arrays
 from tune.views.next_steps import next_steps
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     recipe, settings = recipe_from(args), Settings(**given_options(args, Settings, dashed=True))
     if settings.target:
         parse_target(settings.target)
-    experiment = Experiment(place("storage", settings.storage) / (settings.name or args.preset))
+    experiment = Experiment(storage_path("storage", settings.storage) / (settings.name or args.preset))
     carry_out(settings, recipe, experiment, Design(settings, args.preset, recipe))
 
 

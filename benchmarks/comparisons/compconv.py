@@ -22,7 +22,7 @@ from litesnn.compconv import CompConv
 from litesnn.convolution import convolve
 from litesnn.data import Dataset
 from litesnn.joint_search import Search
-from litesnn.run import complete
+from litesnn.phase import complete
 from litesnn.training import scores_and_weights, weight_optimizer
 
 PRESETS = ("digits", "cifar10-small", "gsc-small")

@@ -15,7 +15,7 @@ from benchmarks.fault_scenarios.hosts import is_alive
 from litesnn.config import Recipe
 from tune.plan.points import Trial, parse_points
 from tune.results.front import front
-from tune.storage.places import read_bytes
+from tune.storage.paths import read_bytes
 from tune.storage.store import FINISHED, OUTCOMES, Experiment
 from tune.trials.shared_data import load_arrays
 from tune.trials.trial import search_and_retrain

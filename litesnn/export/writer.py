@@ -137,7 +137,7 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
 
 def _names(coder: Encoder, packed: Packed) -> float:
     """Of the data set, and of the classes unless they are numbers; of a folder no path, which is nobody else's business."""
-    dataset = packed.recipe.without_places().dataset
+    dataset = packed.recipe.without_folders().dataset
     coder.integer(DATASETS.index(dataset) if dataset in DATASETS else 0)
     if dataset not in DATASETS:
         code_text(coder, dataset.encode("utf-8", "surrogatepass"))

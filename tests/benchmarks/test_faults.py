@@ -62,12 +62,12 @@ def test_an_epoch_that_reaches_the_disk_twice_is_a_repetition(tmp_path: Path) ->
     trials = experiment(tmp_path)
     first, second, again = record("search", 1, 0.5), record("search", 2, 0.6), record("search", 2, 0.61)
     with Watch(tmp_path) as watch:
-        trials.trial(A).write_metrics([first, second])
-        trials.trial(B).write_metrics([first])
+        trials.trial(A).write_records([first, second])
+        trials.trial(B).write_records([first])
         wait_for(watch, A, 2)
         wait_for(watch, B, 1)
         fault = time.monotonic()
-        trials.trial(A).write_metrics([first, again])
+        trials.trial(A).write_records([first, again])
         while len(watch.seen[A]["search", 2]) < 2:
             time.sleep(0.01)
     assert (watch.repeated({A}), watch.repeated({B}), watch.repeated({A, B})) == (1, 0, 1)
@@ -79,16 +79,16 @@ def test_a_recovery_is_an_epoch_of_the_attempt_that_took_over(tmp_path: Path) ->
     first, second, third = (record("search", epoch, epoch / 2) for epoch in (1, 2, 3))
     with Watch(tmp_path) as watch:
         trials.trial(A).claim()
-        trials.trial(A).write_metrics([first])
+        trials.trial(A).write_records([first])
         wait_for(watch, A, 1)
         fault = time.monotonic()
-        trials.trial(A).write_metrics([first, second])  # by the process that nobody listens to any more
+        trials.trial(A).write_records([first, second])  # by the process that nobody listens to any more
         wait_for(watch, A, 2)
         trials.trial(A).claim()
         while len(watch.attempts[A]) < 2:
             time.sleep(0.01)
         claimed = max(watch.attempts[A].values())
-        trials.trial(A).write_metrics([first, second, third])
+        trials.trial(A).write_records([first, second, third])
         wait_for(watch, A, 3)
     assert (watch.recovered_after(fault, {A}) or 0) >= claimed - fault and watch.repeated({A}) == 0
 

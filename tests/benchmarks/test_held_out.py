@@ -61,7 +61,7 @@ def test_rows_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str
         figures = {"epochs": 1, "val_accuracy": 50.0, "size_bits": 80, "bit_synops": 1e3, "seconds": 2.0, "loss": 1.0}
         costs = {"model_size_bits": 80, "timesteps": 1}
         trial.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, "seed": 0}, {})
-        trial.write_metrics([{"phase": phase, "epoch": 1, **figures, **costs} for phase in phases])
+        trial.write_records([{"phase": phase, "epoch": 1, **figures, **costs} for phase in phases])
         trial.write_result(status, reason="")
     assert list(collect(tmp_path)["trial"]) == ["l1_0-c_8-seed_0"] * 2 + ["l1_0-seed_0"]
     assert main([str(tmp_path)]) == 0

@@ -44,7 +44,7 @@ def add(experiment: Experiment, name: str, values: tuple[float, ...], status: st
     trial = experiment.trial(name)
     trial.write_start({"lambda1": lambda1, "lambda2": lambda2, "p": p, "seed": 0}, {})
     epochs = [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2)]
-    trial.write_metrics(
+    trial.write_records(
         [
             {"phase": phase, "epoch": k, "epochs": 2, "loss": 2.0 / (i + 1), "val_accuracy": 40.0 + i, "seconds": 1.0}
             | figures

@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 
 from litesnn.genotype import Genotype
-from tune.storage.places import Place
+from tune.storage.paths import StoragePath
 from tune.views.dashboard.server import app
 
 POINT = {"lambda1": 0.0, "lambda2": 0.5, "p": 50.0, "seed": 0}
@@ -18,7 +18,7 @@ NETWORK = Genotype(nodes=(((0, "conv3x3"), (1, "skip")),), bits=(2, 1), timestep
 
 
 @contextmanager
-def serving(storage: Place, token: str | None = None, interval: float = 0.1) -> Iterator[httpx.Client]:
+def serving(storage: StoragePath, token: str | None = None, interval: float = 0.1) -> Iterator[httpx.Client]:
     """A client of a dashboard over the storage."""
     stopping = threading.Event()
     server = uvicorn.Server(uvicorn.Config(app(storage, token, stopping, interval), log_level="warning"))

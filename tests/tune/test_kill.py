@@ -157,7 +157,7 @@ def _rungs(experiment: Experiment) -> Any:
     """The rungs as a scheduler has them that starts now."""
     recipe = Recipe.from_dict(experiment.recipe())
     rule = Halving(search_epochs=recipe.search_epochs, retrain_epochs=recipe.retrain_epochs, chance=10)
-    return ParetoScheduler(rule, experiment.histories).rungs.entries
+    return ParetoScheduler(rule, experiment.records).rungs.entries
 
 
 def _study(journal: Path) -> list[FrozenTrial]:

@@ -83,7 +83,7 @@ def trials(points: Sequence[SearchPoint], seeds: int, seed: int) -> list[Trial]:
     Raises:
         InputError: fewer than one seed, or one beyond the largest.
     """
-    from litesnn.run import LARGEST_SEED  # needs torch, which whoever only reads names need not wait for
+    from litesnn.phase import LARGEST_SEED  # needs torch, which whoever only reads names need not wait for
 
     check_integer("seed", seed, minimum=0, maximum=LARGEST_SEED)
     check_integer("seeds", seeds, minimum=1, maximum=LARGEST_SEED - seed + 1)

@@ -15,7 +15,7 @@ from tune.running.facts import TrialJudged
 from tune.running.halving import Entry, Halving, Rung, Rungs
 from tune.trials.reasons import Stopped
 
-Histories = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
+Records = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 """All epoch records on disk by the name of their trial, in the order of the epochs; must pickle."""
 
 _PHASES = ("search", "retrain")
@@ -27,17 +27,15 @@ class ParetoScheduler(FIFOScheduler):
 
     Args:
         halving: the rule's settings.
-        histories: called before the first decision.
+        records: called before the first decision.
         tell: is told every verdict; must pickle.
     """
 
     _supports_buffered_results = False  # a trial that runs ahead of its verdict spends what stopping would save
 
-    def __init__(
-        self, halving: Halving, histories: Histories, tell: Callable[[TrialJudged], Any] | None = None
-    ) -> None:
+    def __init__(self, halving: Halving, records: Records, tell: Callable[[TrialJudged], Any] | None = None) -> None:
         super().__init__()
-        self.halving, self.histories, self.tell = halving, histories, tell
+        self.halving, self.records, self.tell = halving, records, tell
         self._rungs: Rungs | None = None
         self._reached: dict[str, tuple[int, int]] = {}
 
@@ -53,9 +51,9 @@ class ParetoScheduler(FIFOScheduler):
     def rungs(self) -> Rungs:
         """The entries so far; reads the records on disk where that has not been done."""
         if self._rungs is None:
-            histories = self.histories()
+            found = self.records()
             self._rungs = Rungs(self.halving)
-            for trial, records in histories.items():
+            for trial, records in found.items():
                 for record in records if _are_readable(records) else ():
                     self._advance(trial, record)
         return self._rungs

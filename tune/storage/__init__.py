@@ -1,1 +1,1 @@
-"""The folder of an experiment, local or in a bucket: places, trials' files, rows, tables."""
+"""The folder of an experiment, local or in a bucket: paths, trials' files, rows, tables."""

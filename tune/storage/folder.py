@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from litesnn.checks import InputError
-from tune.storage.places import Place, read_bytes, read_files, read_text, remove, set_aside, write_text
+from tune.storage.paths import StoragePath, read_bytes, read_files, read_text, remove, set_aside, write_text
 from tune.storage.rows import (
     FAILED,
     OUTCOMES,
@@ -37,13 +37,13 @@ _OF_THE_TRIAL_ALONE = ("metrics.jsonl", "search.pt", "retrain.pt", "model.safete
 class TrialFolder:
     """The files of one trial."""
 
-    path: Place
+    path: StoragePath
 
-    def checkpoint(self, phase: str) -> Place:
+    def checkpoint(self, phase: str) -> StoragePath:
         """State of a phase after its last finished epoch."""
         return self.path / f"{phase}.pt"
 
-    def previous_checkpoint(self, phase: str) -> Place:
+    def previous_checkpoint(self, phase: str) -> StoragePath:
         """State after the epoch before; read where the newest one is damaged."""
         return self.path / f"{phase}.previous.pt"
 
@@ -52,12 +52,12 @@ class TrialFolder:
         set_aside(self.checkpoint(phase), self.previous_checkpoint(phase))
 
     @property
-    def genotype(self) -> Place:
+    def genotype(self) -> StoragePath:
         """Exists once the search is over."""
         return self.path / "genotype.json"
 
     @property
-    def model(self) -> Place:
+    def model(self) -> StoragePath:
         """The trained network."""
         return self.path / "model.safetensors"
 
@@ -80,7 +80,7 @@ class TrialFolder:
         return (read_text(self._attempt) or "").strip() == mark
 
     @property
-    def _attempt(self) -> Place:
+    def _attempt(self) -> StoragePath:
         return self.path / "attempt.txt"
 
     def note(self, text: str) -> None:
@@ -88,11 +88,11 @@ class TrialFolder:
         path = self.path / "notes.txt"
         write_text(path, (read_text(path) or "") + text + "\n")
 
-    def write_metrics(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def write_records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Replaces the records by these, one line per epoch."""
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
-    def read_metrics(self) -> list[dict[str, Any]]:
+    def read_records(self) -> list[dict[str, Any]]:
         """The records of all epochs so far.
 
         Raises:
@@ -127,7 +127,7 @@ class TrialFolder:
         records: list[dict[str, Any]] = []
         try:
             point = read_json(self.path / "point.json") or {}
-            records = self.read_metrics()
+            records = self.read_records()
             row_of(point, records, None)
         except DamagedError:
             return point, []
@@ -170,7 +170,7 @@ class TrialFolder:
         return tidy(found[0] if found else {"trial": self.path.name, "status": UNFINISHED})
 
 
-def read_rows(trials: Place, names: Sequence[str]) -> list[Row]:
+def read_rows(trials: StoragePath, names: Sequence[str]) -> list[Row]:
     """The rows of the trials of these names that have started, in the order of the names.
 
     One small file is read of a trial that is over, three of any other. A damaged file makes its trial a failed one.
@@ -212,12 +212,12 @@ def _parsed(content: bytes | InputError | None, path: str) -> dict[str, Any] | N
     return None if content is None else parse_object(content, path)
 
 
-def read_json(path: Place) -> dict[str, Any] | None:
+def read_json(path: StoragePath) -> dict[str, Any] | None:
     """A JSON object that this program wrote; None where there is no such file."""
     content = read_bytes(path)
     return None if content is None else parse_object(content, path)
 
 
-def write_json(path: Place, values: Mapping[str, Any]) -> None:
+def write_json(path: StoragePath, values: Mapping[str, Any]) -> None:
     """Writes a JSON object, whole or not at all."""
     write_text(path, json.dumps(values, indent=2) + "\n")

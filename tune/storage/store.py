@@ -26,7 +26,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from tune.storage.folder import TrialFolder, read_json, read_rows, write_json
 from tune.storage.objectives import Reference
-from tune.storage.places import Place, check_place, folder_names, read_bytes, read_files
+from tune.storage.paths import StoragePath, check_path, folder_names, read_bytes, read_files
 from tune.storage.rows import (
     COLUMNS,
     DIVERGED,
@@ -62,7 +62,7 @@ _CHUNK = 2000  # trials whose files are held in memory at once
 class Experiment:
     """The folder of one experiment."""
 
-    path: Place
+    path: StoragePath
 
     def check(self, recipe: Mapping[str, Any]) -> None:
         """Checks, without writing anything, that ``open`` will work.
@@ -71,7 +71,7 @@ class Experiment:
             InputError: the place cannot be reached or written, or holds an experiment of another recipe; every
                 difference is named.
         """
-        check_place("storage", self.path)
+        check_path("storage", self.path)
         if read_bytes(self.path / "experiment.json") is None:
             return
         # A field that was added later had its default before.
@@ -160,7 +160,7 @@ class Experiment:
         """
         return to_table(read_rows(self.path / "trials", names) for names in self._chunks())
 
-    def histories(self) -> dict[str, list[dict[str, Any]]]:
+    def records(self) -> dict[str, list[dict[str, Any]]]:
         """The records of all epochs of every trial that has any, by its name; damaged ones are left out."""
         return {name: records for name, records in self._readable("metrics.jsonl", parse_records) if records}
 

@@ -21,11 +21,20 @@ from litesnn.device import cap_gpu_memory, prepare_cpu
 from litesnn.export.convert import pack
 from litesnn.export.sizes import measure_sizes
 from litesnn.joint_search import Search
+from litesnn.phase import EpochRecord, Phase
 from litesnn.retraining import Retrain, RetrainResult
-from litesnn.run import EpochRecord, Run
 from litesnn.strategies import held_by, unsearched
 from tune.plan.points import Trial
-from tune.storage.places import Place, local_copy, local_draft, place, read_bytes, read_text, remove, write_text
+from tune.storage.paths import (
+    StoragePath,
+    local_copy,
+    local_draft,
+    read_bytes,
+    read_text,
+    remove,
+    storage_path,
+    write_text,
+)
 from tune.storage.store import DIVERGED, FINISHED, TrialFolder
 from tune.trials.patience import Patience
 from tune.trials.reasons import CheckpointDamaged, Notice, sentence, to_plain
@@ -49,7 +58,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     device = torch.device("cuda" if resources.get("GPU", 0) else "cpu")
     cap_gpu_memory(device, resources.get("GPU", 0))
     point = SearchPoint(**config["point"])
-    folder = TrialFolder(place("folder", config["folder"]))
+    folder = TrialFolder(storage_path("folder", config["folder"]))
     check_experiment_is_seen(folder)
     notices: list[Notice] = []
     log = TrialLog(config["trial"])
@@ -74,7 +83,7 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     _show(config["trial"])
     with suppress(InputError):  # the log is not worth a trial
         log.started(
-            folder.read_metrics(), f"{platform.node()}, {_name(device)}, CPU threads: {torch.get_num_threads()}"
+            folder.read_records(), f"{platform.node()}, {_name(device)}, CPU threads: {torch.get_num_threads()}"
         )
     recipe, searches = Recipe.from_dict(config["recipe"]), folder.path.parent.parent / "searches"
     try:
@@ -135,7 +144,7 @@ def search_and_retrain(
     report: Report,
     say: Say = lambda notice: None,
     warn: Say = lambda notice: None,
-    searches: Place | None = None,
+    searches: StoragePath | None = None,
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
 
@@ -195,7 +204,7 @@ class _Attempt:
     say: Say
     patient: Patience
 
-    def complete(self, run: Run, before: list[dict[str, Any]]) -> None:
+    def complete(self, run: Phase, before: list[dict[str, Any]]) -> None:
         """Runs the epochs that are left; after each, checkpoint and record are in the folder before it is reported.
 
         Args:
@@ -204,23 +213,23 @@ class _Attempt:
         """
         folder = self.folder
 
-        def write_metrics() -> None:
-            folder.write_metrics([*before, *(record.to_dict() for record in run.records)])
+        def write_records() -> None:
+            folder.write_records([*before, *(record.to_dict() for record in run.records)])
 
         self._load(run)
         if run.records:
-            self.patient(write_metrics)  # an earlier attempt may have ended between the two files
+            self.patient(write_records)  # an earlier attempt may have ended between the two files
             self.report(run.records[-1])
         while not run.done:
             record = run.run_epoch()
             if not self.patient(lambda: folder.is_claimed_by(self.mark)):
                 raise SupersededError(f"another attempt writes to {folder.path}, or the trial is over")
-            self.patient(lambda: folder.keep_checkpoint(run.phase))
-            self.write_file(folder.checkpoint(run.phase), run.save)
-            self.patient(write_metrics)
+            self.patient(lambda: folder.keep_checkpoint(run.name))
+            self.write_file(folder.checkpoint(run.name), run.save)
+            self.patient(write_records)
             self.report(record)
 
-    def write_file(self, target: Place, save: Callable[[Path], None]) -> None:
+    def write_file(self, target: StoragePath, save: Callable[[Path], None]) -> None:
         """Lets ``save`` write a local file that becomes ``target``."""
 
         def write() -> None:
@@ -229,10 +238,10 @@ class _Attempt:
 
         self.patient(write)
 
-    def _load(self, run: Run) -> None:
+    def _load(self, run: Phase) -> None:
         """Continues from the newest checkpoint that is whole; a damaged one is removed, and that is said."""
         damaged = 0
-        for file in (self.folder.checkpoint(run.phase), self.folder.previous_checkpoint(run.phase)):
+        for file in (self.folder.checkpoint(run.name), self.folder.previous_checkpoint(run.name)):
             with local_copy(file) as path:
                 if path is None:
                     continue
@@ -243,7 +252,7 @@ class _Attempt:
                     damaged += 1
             remove(file)
         if damaged:
-            self.say(CheckpointDamaged(phase=run.phase, epoch=run.epoch))
+            self.say(CheckpointDamaged(phase=run.name, epoch=run.epoch))
 
 
 def _search(
@@ -253,22 +262,22 @@ def _search(
     attempt: _Attempt,
     arrays: Arrays,
     device: torch.device,
-    shared: Place | None,
+    shared: StoragePath | None,
     given: Genotype | None,
 ) -> Genotype:
     """The genotype that the folder has, that a strategy without a search gives, that another trial has found, or a search finds."""
     folder, patient = attempt.folder, attempt.patient
     text = read_text(folder.genotype)
     if text is not None:
-        records = folder.read_metrics()
-        if records and records[-1]["phase"] == Search.phase:
+        records = folder.read_records()
+        if records and records[-1]["phase"] == Search.name:
             attempt.report(EpochRecord(**records[-1]))
         return Genotype.from_json(text)
     found = None if shared is None else read_text(shared)
     if given is not None:
         found = given.to_json() + "\n"
     if found is not None:
-        patient(lambda: folder.write_metrics([]))
+        patient(lambda: folder.write_records([]))
         patient(lambda: write_text(folder.genotype, found))
         return Genotype.from_json(found)
     held = held_by(point, recipe)
@@ -286,7 +295,7 @@ def _retrain(
     genotype: Genotype, recipe: Recipe, seed: int, attempt: _Attempt, arrays: Arrays, device: torch.device
 ) -> RetrainResult:
     run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
-    searched = [record for record in attempt.folder.read_metrics() if record["phase"] == Search.phase]
+    searched = [record for record in attempt.folder.read_records() if record["phase"] == Search.name]
     attempt.complete(run, searched)
     return run.finish()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from litesnn.run import EpochRecord
+from litesnn.phase import EpochRecord
 from tune.results.amounts import count_text, size_text
 
 _LINES_PER_PHASE = 10

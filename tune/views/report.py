@@ -20,7 +20,7 @@ from tune.results.front import front
 from tune.results.intervals import TIED
 from tune.results.summary import Summary, summarise
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
-from tune.storage.places import Place, write_bytes
+from tune.storage.paths import StoragePath, write_bytes
 from tune.storage.rows import NUMBERS
 from tune.storage.store import Experiment
 from tune.views.page.details import details
@@ -85,7 +85,7 @@ def write_report(
     answer = experiment_answer(
         name,
         trials,
-        recipe.without_places().to_dict(),
+        recipe.without_folders().to_dict(),
         reference,
         hidden=f"{experiment.path.parent}/",
         compared=comparison is not None,
@@ -94,7 +94,7 @@ def write_report(
     contents["report.html"] = page.encode("utf-8", errors="replace")
     if comparison is not None and len(comparison.table):
         contents["comparison.csv"] = comparison.to_csv().encode()
-    paths: dict[str, Place] = {file: experiment.path / file for file in contents}
+    paths: dict[str, StoragePath] = {file: experiment.path / file for file in contents}
     for file, content in contents.items():
         write_bytes(paths[file], content)
     if "comparison.csv" not in contents:
@@ -112,7 +112,7 @@ def complete(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(**{column: pd.to_numeric(trials[column]) for column in NUMBERS})
 
 
-def _details(folders: Mapping[str, Place], answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _details(folders: Mapping[str, StoragePath], answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the page shows of one network beyond its row: of all trials where they are few, else of the front's."""
     few = len(answer["trials"]) <= MOST_DETAILS
     names = [row["trial"] for row in answer["trials"] if few or row["on_front"]]

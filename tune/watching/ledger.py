@@ -14,7 +14,7 @@ from tune.plan.points import Trial
 from tune.results.front import front, hypervolume
 from tune.running import facts
 from tune.storage.objectives import Reference
-from tune.storage.places import Place
+from tune.storage.paths import StoragePath
 from tune.storage.rows import COLUMNS, FINISHED, STOPPED, UNFINISHED
 from tune.trials.reasons import Hung, Reason, Stopped, StorageDelayed, sentence
 from tune.watching.estimate import Estimate
@@ -63,7 +63,7 @@ class Ledger:
         before: pd.DataFrame,
         reference: Reference,
         estimate: Estimate,
-        folder: Place,
+        folder: StoragePath,
         *,
         count: int,
         again: Collection[str] = (),

@@ -90,7 +90,7 @@ def test_epochs_saved_follow_each_trials_own_recipe(tmp_path: Path) -> None:
         trial = one.trial("t")
         trial.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": 50.0, "seed": 0}, {})
         epoch = {"phase": "search", "epoch": 4, "epochs": 8, "val_accuracy": 50.0, "seconds": 1.0}
-        trial.write_metrics([{**epoch, "epoch": n, "model_size_bits": 9, "bit_synops": 9.0} for n in (1, 2, 3, 4)])
+        trial.write_records([{**epoch, "epoch": n, "model_size_bits": 9, "bit_synops": 9.0} for n in (1, 2, 3, 4)])
         trial.write_result("stopped", reason="rank 2 of 2")
     for order in ([short, long], [long, short]):
         table = merge(order)

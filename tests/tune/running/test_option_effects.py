@@ -250,7 +250,7 @@ def test_commands_that_read_need_no_right_to_write(
     storage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The superuser may write anywhere, so the answer of the system is replaced.
-    monkeypatch.setattr("tune.storage.places.os.access", lambda path, mode: False)
+    monkeypatch.setattr("tune.storage.paths.os.access", lambda path, mode: False)
     place = ["--storage", str(storage), "--name", "a"]
     assert [call(capsys, command, *place)[0] for command in ("status", "pick", "report")] == [0, 0, 2]
 

@@ -55,14 +55,14 @@ def report(
 
 @dataclass(frozen=True)
 class Disk:
-    """Histories that pickle, as ``Experiment`` does."""
+    """Records that pickle, as ``Experiment`` does."""
 
-    records: tuple[dict[str, Any], ...] = ()
+    kept: tuple[dict[str, Any], ...] = ()
 
-    def histories(self) -> Mapping[str, list[dict[str, Any]]]:
-        """As ``Experiment.histories``."""
-        names = dict.fromkeys(entry["trial"] for entry in self.records)
-        return {name: [entry for entry in self.records if entry["trial"] == name] for name in names}
+    def records(self) -> Mapping[str, list[dict[str, Any]]]:
+        """As ``Experiment.records``."""
+        names = dict.fromkeys(entry["trial"] for entry in self.kept)
+        return {name: [entry for entry in self.kept if entry["trial"] == name] for name in names}
 
 
 class Told(list[TrialJudged]):
@@ -76,7 +76,7 @@ class Told(list[TrialJudged]):
 
 
 def scheduler_on(*records: dict[str, Any]) -> ParetoScheduler:
-    return ParetoScheduler(HALVING, Disk(records).histories, Told().append)
+    return ParetoScheduler(HALVING, Disk(records).records, Told().append)
 
 
 def told(scheduler: ParetoScheduler) -> Told:
@@ -212,8 +212,8 @@ class Folder:
 
     path: Path
 
-    def histories(self) -> Mapping[str, list[dict[str, Any]]]:
-        """As ``Experiment.histories``."""
+    def records(self) -> Mapping[str, list[dict[str, Any]]]:
+        """As ``Experiment.records``."""
         return {file.stem: json.loads(file.read_text()) for file in sorted(self.path.glob("*.json"))}
 
 
@@ -253,7 +253,7 @@ def test_rungs_after_a_restore_equal_those_before(cluster: None, tmp_path: Path)
         {"trial": "d", "entry": (89.0, 19, 210.0), "folder": str(data)},
         {"trial": "e", "entry": WORSE, "folder": str(data), "fails_at": ["search", 2]},
     ]
-    scheduler = ParetoScheduler(HALVING, Folder(data).histories, Told().append)
+    scheduler = ParetoScheduler(HALVING, Folder(data).records, Told().append)
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(toy, {"cpu": 1}),
         param_space=ray_tune.grid_search(configs),

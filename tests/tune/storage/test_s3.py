@@ -15,8 +15,8 @@ from s3fs import S3FileSystem
 
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.model import Model
-from litesnn.run import EpochRecord
-from tune.storage.places import Place, check_place, local_copy, local_draft, place, read_bytes, write_bytes
+from litesnn.phase import EpochRecord
+from tune.storage.paths import StoragePath, check_path, local_copy, local_draft, read_bytes, storage_path, write_bytes
 from tune.storage.store import DIVERGED, FAILED, FINISHED, STOPPED, Experiment, TrialFolder
 from tune.trials.reasons import CheckpointDamaged, Notice
 from tune.trials.shared_data import Arrays
@@ -45,10 +45,10 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(endpoint: str) -> Place:
+def bucket(endpoint: str) -> StoragePath:
     name = f"bucket-{uuid.uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=name)
-    return place("storage", f"s3://{name}/deep/down")
+    return storage_path("storage", f"s3://{name}/deep/down")
 
 
 class Killed(Exception):
@@ -69,7 +69,7 @@ def run(folder: TrialFolder, recipe: Recipe, data: dict[str, Arrays], die_after:
 
 
 def test_a_trial_killed_in_both_phases_ends_with_the_same_bits_as_a_local_one(
-    tmp_path: Path, bucket: Place, recipe: Recipe, data: dict[str, Arrays]
+    tmp_path: Path, bucket: StoragePath, recipe: Recipe, data: dict[str, Arrays]
 ) -> None:
     local, remote = Experiment(tmp_path), Experiment(bucket / "name")
     for experiment in (local, remote):
@@ -78,7 +78,7 @@ def test_a_trial_killed_in_both_phases_ends_with_the_same_bits_as_a_local_one(
         experiment.check(recipe.to_dict())
     assert run(local.trial("t"), recipe, data) == [1, 2, 1, 2, 3]
     assert run(remote.trial("t"), recipe, data, die_after=1) == [1]
-    assert remote.histories()["t"][0]["epoch"] == 1 and remote.table().loc[0, "status"] == "unfinished"
+    assert remote.records()["t"][0]["epoch"] == 1 and remote.table().loc[0, "status"] == "unfinished"
     assert run(remote.trial("t"), recipe, data, die_after=4) == [1, 2, 1, 2]
     assert run(remote.trial("t"), recipe, data) == [2, 3]
 
@@ -98,7 +98,7 @@ def test_a_trial_killed_in_both_phases_ends_with_the_same_bits_as_a_local_one(
     assert run(remote.trial("t"), recipe, data) == []
 
 
-def test_a_diverging_point(bucket: Place, recipe: Recipe, data: dict[str, Arrays]) -> None:
+def test_a_diverging_point(bucket: StoragePath, recipe: Recipe, data: dict[str, Arrays]) -> None:
     folder = Experiment(bucket).trial("t")
     point = SearchPoint(lambda1=1e300, lambda2=0, p=50)
     search_and_retrain(point, recipe, 0, folder, data, CPU, lambda record: None)
@@ -106,7 +106,7 @@ def test_a_diverging_point(bucket: Place, recipe: Recipe, data: dict[str, Arrays
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    bucket: Place, recipe: Recipe, data: dict[str, Arrays]
+    bucket: StoragePath, recipe: Recipe, data: dict[str, Arrays]
 ) -> None:
     folder = TrialFolder(bucket)
     run(folder, recipe, data, die_after=5)
@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert read_bytes(folder.checkpoint("retrain")) is read_bytes(folder.previous_checkpoint("retrain")) is None
 
 
-def test_tables_equal_the_local_ones(tmp_path: Path, bucket: Place) -> None:
+def test_tables_equal_the_local_ones(tmp_path: Path, bucket: StoragePath) -> None:
     local, remote = Experiment(tmp_path), Experiment(bucket)
     assert list(remote.table()) == list(local.table()) and remote.outcomes() == {}
     for experiment in (local, remote):
@@ -127,7 +127,7 @@ def test_tables_equal_the_local_ones(tmp_path: Path, bucket: Place) -> None:
             trial = experiment.trial(f"t{i}")
             trial.write_start({"lambda1": 0.0, "lambda2": 0.1, "p": 10.0 * i, "seed": i}, {})
             if status != "no metrics":
-                trial.write_metrics([{"phase": "search", "epoch": 1, "val_accuracy": 5.0 + i, "seconds": 2.0}])
+                trial.write_records([{"phase": "search", "epoch": 1, "val_accuracy": 5.0 + i, "seconds": 2.0}])
             if status in (FINISHED, STOPPED, DIVERGED, FAILED):
                 trial.write_result(status, val_accuracy=50.0 + i)
     (tmp_path / "trials" / "t0" / "result.json").write_text("{")
@@ -136,10 +136,10 @@ def test_tables_equal_the_local_ones(tmp_path: Path, bucket: Place) -> None:
     assert there.drop(columns="reason").equals(here.drop(columns="reason"))
     assert there.loc[0, "reason"].startswith(f"{remote.path}/trials/t0/result.json: expected an object")
     assert pickle.loads(pickle.dumps(remote)).table().equals(remote.table())
-    assert remote.histories() == local.histories() and remote.outcomes() == local.outcomes()
+    assert remote.records() == local.records() and remote.outcomes() == local.outcomes()
 
 
-def test_files_written_by_others_are_seen_at_once(bucket: Place) -> None:
+def test_files_written_by_others_are_seen_at_once(bucket: StoragePath) -> None:
     """Nothing is kept of an earlier listing or of an earlier answer that there is no such file."""
     experiment = Experiment(bucket)
     seen: list[int] = []
@@ -156,7 +156,7 @@ def test_files_written_by_others_are_seen_at_once(bucket: Place) -> None:
     assert seen == [1, 2, 3, 4, 5]
 
 
-def test_what_fails_while_a_file_is_made_leaves_nothing(bucket: Place) -> None:
+def test_what_fails_while_a_file_is_made_leaves_nothing(bucket: StoragePath) -> None:
     with pytest.raises(Killed), local_draft(bucket / "a.bin") as path:
         path.write_bytes(b"half")
         raise Killed
@@ -172,9 +172,9 @@ def test_what_fails_while_a_file_is_made_leaves_nothing(bucket: Place) -> None:
 def test_a_missing_bucket_and_missing_credentials_are_one_line(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    missing = place("storage", "s3://no-such-bucket/x")
+    missing = storage_path("storage", "s3://no-such-bucket/x")
     with pytest.raises(InputError, match=r"^storage: expected a bucket that can be reached, got s3://no-such.*NoSuchB"):
-        check_place("storage", missing)
+        check_path("storage", missing)
     with pytest.raises(InputError, match=r"^s3://no-such-bucket/x/experiment.json: expected a store that answers"):
         Experiment(missing).open({})
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

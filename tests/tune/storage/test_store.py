@@ -15,7 +15,7 @@ import pytest
 
 from litesnn.checks import InputError
 from tune.storage.objectives import Reference
-from tune.storage.places import UPath, check_place, place
+from tune.storage.paths import UPath, check_path, storage_path
 from tune.storage.store import COLUMNS, DIVERGED, FAILED, FINISHED, STOPPED, UNFINISHED, Experiment, TrialFolder
 
 POINT = {"lambda1": 0.0, "lambda2": 0.0, "p": 50.0, "seed": 0}
@@ -27,7 +27,7 @@ def start(experiment: Experiment, name: str, *records: dict[str, Any]) -> TrialF
     trial = experiment.trial(name)
     trial.write_start(POINT, {})
     if records:
-        trial.write_metrics(records)
+        trial.write_records(records)
     return trial
 
 
@@ -155,7 +155,7 @@ def test_a_damaged_file_costs_its_own_trial_only(tmp_path: Path, name: str, cont
     assert table.loc["good", "val_accuracy"] == 61.0 and table.loc["over", "val_accuracy"] == 70.0
     assert not experiment.trial("damaged").has_outcome() and experiment.trial("over").has_outcome()
     assert set(experiment.outcomes()) == {"over"}
-    assert {"good", "over"} <= set(experiment.histories())
+    assert {"good", "over"} <= set(experiment.records())
 
 
 def test_a_text_in_the_place_of_a_number_costs_its_own_trial_only(tmp_path: Path) -> None:
@@ -185,14 +185,14 @@ def test_histories_are_all_records_by_name(tmp_path: Path) -> None:
     start(experiment, "infinite", EPOCH).write_result(DIVERGED)
     start(experiment, "damaged", EPOCH)
     (tmp_path / "trials" / "damaged" / "metrics.jsonl").write_text("{")
-    assert experiment.histories() == {"running": [EPOCH, RETRAIN], "infinite": [EPOCH]}
+    assert experiment.records() == {"running": [EPOCH, RETRAIN], "infinite": [EPOCH]}
     assert pickle.loads(pickle.dumps(experiment)) == experiment
 
 
 def test_table_of_an_empty_experiment_has_all_columns(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "nothing")
     assert list(experiment.table().columns) == list(COLUMNS)
-    assert experiment.histories() == {} and experiment.outcomes() == {}
+    assert experiment.records() == {} and experiment.outcomes() == {}
 
 
 WRITER = """
@@ -208,7 +208,7 @@ while time.monotonic() < end:
         records = []
         for epoch in (1, 2, 3):
             records.append({"phase": "search", "epoch": epoch, "val_accuracy": float(epoch), "seconds": 1.0})
-            trial.write_metrics(records)
+            trial.write_records(records)
         trial.write_result("finished", val_accuracy=3.0, epoch=3)
 """
 
@@ -224,7 +224,7 @@ def test_readers_see_whole_files_while_others_write(tmp_path: Path) -> None:
         known = table.dropna(subset=["epoch"])
         assert not (table["status"] == FAILED).any(), list(table["reason"])
         assert (known["epoch"] == known["val_accuracy"]).all() and (known["epoch"] == known["search_epochs"]).all()
-        assert all(len(records) in (1, 2, 3) for records in experiment.histories().values())
+        assert all(len(records) in (1, 2, 3) for records in experiment.records().values())
         time.sleep(0.001)
     assert tables > 20 and seen == {FINISHED, UNFINISHED}
     assert [writer.returncode for writer in writers] == [0, 0]
@@ -287,17 +287,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         Experiment(tmp_path / "file" / "name").check({})
 
 
-def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert place("storage", "~/x") == tmp_path / "x"
+    assert storage_path("storage", "~/x") == tmp_path / "x"
     monkeypatch.chdir(tmp_path)
-    assert place("storage", "a/b") == tmp_path / "a" / "b"
-    remote = place("storage", "S3://bucket/a/b/")
+    assert storage_path("storage", "a/b") == tmp_path / "a" / "b"
+    remote = storage_path("storage", "S3://bucket/a/b/")
     assert isinstance(remote, UPath) and str(remote) == "s3://bucket/a/b" and remote.path == "bucket/a/b"
     assert str(remote / "c") == "s3://bucket/a/b/c"
     for text in ("ftp://host/x", "s3://", "s3:///x", "file:///tmp/x"):
         with pytest.raises(InputError, match=r"storage: expected a local path or s3://BUCKET/FOLDER, got '"):
-            place("storage", text)
+            storage_path("storage", text)
 
 
 def test_a_store_that_does_not_answer_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,5 +306,5 @@ def test_a_store_that_does_not_answer_is_named_at_once(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     started = time.monotonic()
     with pytest.raises(InputError, match=r"^storage: expected a bucket that can be reached, got s3://b/x \(Could not"):
-        check_place("storage", place("storage", "s3://b/x"))
+        check_path("storage", storage_path("storage", "s3://b/x"))
     assert time.monotonic() - started < 10

@@ -15,8 +15,8 @@ from litesnn import InputError, Recipe, SearchPoint
 from litesnn.export.convert import pack
 from litesnn.genotype import Genotype
 from litesnn.model import Model
+from litesnn.phase import EpochRecord
 from litesnn.retraining import Retrain
-from litesnn.run import EpochRecord
 from litesnn.strategies import unsearched
 from tune.storage.store import COLUMNS, STOPPED, TrialFolder
 from tune.trials.reasons import CheckpointDamaged, Notice
@@ -58,7 +58,7 @@ def steps(records: list[EpochRecord]) -> list[tuple[str, int]]:
 
 def assert_same_bits(folder: TrialFolder, other: TrialFolder) -> None:
     """Equal metrics, genotype, result and network."""
-    mine, theirs = folder.read_metrics(), other.read_metrics()
+    mine, theirs = folder.read_records(), other.read_records()
     assert list(map(without_times, mine)) == list(map(without_times, theirs))
     assert folder.genotype.read_text() == other.genotype.read_text()
     assert without_times(folder.read_result() or {}) == without_times(other.read_result() or {})
@@ -138,7 +138,7 @@ def test_the_result_is_the_whole_row(undisturbed: Path) -> None:
     result = TrialFolder(undisturbed).read_result() or {}
     assert set(COLUMNS) <= set(result)
     assert (result["search_epochs"], result["retrain_epochs"], result["p"], result["seed"]) == (2, 3, 80.0, 7)
-    seconds = [record["seconds"] for record in TrialFolder(undisturbed).read_metrics()]
+    seconds = [record["seconds"] for record in TrialFolder(undisturbed).read_records()]
     assert result["seconds"] == pytest.approx(sum(seconds))
     assert result["search_seconds"] == pytest.approx(sum(seconds[:2]))
 
@@ -157,7 +157,7 @@ def test_the_saved_model_has_the_accuracy_that_the_result_says(undisturbed: Path
     packed = pack(Model.load(folder.model, CPU))
     result = folder.read_result() or {}
     assert result["size_bits"] == result["file_bits"] == 8 * len(packed.to_bytes())
-    assert all(record["size_bits"] == record["file_bits"] for record in folder.read_metrics())
+    assert all(record["size_bits"] == record["file_bits"] for record in folder.read_records())
     dense = sum(layer.weights * layer.bits for layer in packed.plan.layers)
     assert folder.read_result()["dense_bits"] == dense >= folder.read_result()["model_size_bits"]
     model, test = Model.load(folder.model, CPU), from_arrays(data["retrain"]).test
@@ -361,7 +361,7 @@ def test_an_attempt_that_was_given_up_writes_no_more(tmp_path: Path, recipe: Rec
 
     with pytest.raises(SupersededError):
         search_and_retrain(POINT, recipe, 7, folder, data, CPU, report)
-    assert len(reports) == 3 and len(folder.read_metrics()) == len(STEPS)
+    assert len(reports) == 3 and len(folder.read_records()) == len(STEPS)
     assert (folder.read_result() or {})["status"] == "finished"
     assert not list(tmp_path.glob("*.pt")) and not (tmp_path / "attempt.txt").exists()
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from litesnn.run import EpochRecord
+from litesnn.phase import EpochRecord
 from tune.trials.trial_log import TrialLog
 
 

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from tests.tune.dashboards import EPOCH, NETWORK, POINT, serving
 from tune.storage.objectives import Reference
-from tune.storage.places import Place, place
+from tune.storage.paths import StoragePath, storage_path
 from tune.storage.store import FINISHED, Experiment
 from tune.views.dashboard.snapshot import Snapshot
 
@@ -55,18 +55,18 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def storage(store: Store) -> Place:
+def storage(store: Store) -> StoragePath:
     name = f"bucket-{uuid.uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=name)
-    return place("storage", f"s3://{name}/deep")
+    return storage_path("storage", f"s3://{name}/deep")
 
 
-def fill(storage: Place) -> Experiment:
+def fill(storage: StoragePath) -> Experiment:
     experiment = Experiment(storage / "digits")
     experiment.open({"dataset": "digits"}, Reference(accuracy=10, size_bits=1e6, bit_synops=1e6))
     for name in "ab":
         experiment.trial(name).write_start(POINT, {})
-        experiment.trial(name).write_metrics([EPOCH])
+        experiment.trial(name).write_records([EPOCH])
     trial = experiment.trial("a")
     (trial.path / "genotype.json").write_text(NETWORK.to_json())
     (trial.path / "model.safetensors").write_bytes(b"network")
@@ -75,7 +75,7 @@ def fill(storage: Place) -> Experiment:
     return experiment
 
 
-def test_a_bucket_and_a_folder_give_the_same_answers(storage: Place, tmp_path: Path) -> None:
+def test_a_bucket_and_a_folder_give_the_same_answers(storage: StoragePath, tmp_path: Path) -> None:
     (tmp_path / "digits" / "trials" / "c").mkdir(parents=True)
     fill(tmp_path)
     fill(storage)
@@ -112,7 +112,7 @@ def _comparable(answer: httpx.Response) -> object:
     return values
 
 
-def test_only_what_changed_is_read_again(storage: Place) -> None:
+def test_only_what_changed_is_read_again(storage: StoragePath) -> None:
     experiment = fill(storage)
     snapshot = Snapshot(storage)
     before = snapshot.versions()
@@ -125,7 +125,7 @@ def test_only_what_changed_is_read_again(storage: Place) -> None:
     assert snapshot.versions() != after and snapshot.trials_read == 4 and snapshot.model_bytes("digits", "b") == 5
 
 
-def test_names_that_are_no_names_are_left_out(storage: Place) -> None:
+def test_names_that_are_no_names_are_left_out(storage: StoragePath) -> None:
     fill(storage)
     bucket, _, folder = storage.path.partition("/")
     for key in ("../x/experiment.json", "digits/trials/../point.json", "digits/trials/stray", "stray.json"):
@@ -136,7 +136,7 @@ def test_names_that_are_no_names_are_left_out(storage: Place) -> None:
     assert [row["trial"] for row in shown["trials"]] == ["a", "b", "c"]
 
 
-def test_a_store_that_fails_is_an_error_and_tried_again(store: Store, storage: Place) -> None:
+def test_a_store_that_fails_is_an_error_and_tried_again(store: Store, storage: StoragePath) -> None:
     fill(storage)
     file = "/api/experiments/digits/trials/a/genotype.json"
     with serving(storage) as client, client.stream("GET", "/api/events") as stream:

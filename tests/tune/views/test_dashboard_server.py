@@ -31,7 +31,7 @@ def storage(tmp_path: Path) -> Path:
     for name in "ab":
         trial = experiment.trial(name)
         trial.write_start(POINT, {})
-        trial.write_metrics([EPOCH])
+        trial.write_records([EPOCH])
     trial = experiment.trial("a")
     trial.genotype.write_text(NETWORK.to_json())
     trial.model.write_bytes(b"network")

@@ -22,7 +22,7 @@ RECIPE = {"dataset": "digits", "nodes": 2}
 def add(experiment: Experiment, name: str, accuracy: float, size: int, synops: float) -> None:
     trial = experiment.trial(name)
     trial.write_start(POINT, RECIPE)
-    trial.write_metrics([EPOCH])
+    trial.write_records([EPOCH])
     trial.write_result(FINISHED, val_accuracy=accuracy, model_size_bits=size, bit_synops=synops, bits=[2, 1])
 
 
@@ -35,7 +35,7 @@ def experiment(tmp_path: Path) -> Experiment:
     add(experiment, "c", 70, 3000, 6000)
     running = experiment.trial("d")
     running.write_start(POINT, RECIPE)
-    running.write_metrics([EPOCH])
+    running.write_records([EPOCH])
     return experiment
 
 
@@ -71,7 +71,7 @@ def test_only_changed_trials_are_read_again(experiment: Experiment, tmp_path: Pa
     assert snapshot.trials_read == 4
     assert snapshot.experiment("digits") is first and snapshot.trials_read == 4
 
-    experiment.trial("d").write_metrics([EPOCH, {**EPOCH, "epoch": 2, "val_accuracy": 55.0}])
+    experiment.trial("d").write_records([EPOCH, {**EPOCH, "epoch": 2, "val_accuracy": 55.0}])
     assert trials(snapshot)["d"]["val_accuracy"] == 55.0 and snapshot.trials_read == 5
     experiment.trial("d").write_result(STOPPED, reason="rung 1: 3rd of 4")
     assert trials(snapshot)["d"]["reason"] == "rung 1: 3rd of 4" and snapshot.trials_read == 6

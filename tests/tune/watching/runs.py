@@ -53,7 +53,7 @@ class Run:
         folder = self.experiment.trial(of.name)
         for phase, epoch in epochs:
             fact = report(of, phase, epoch, **changes)
-            folder.write_metrics([r for r in folder.read_metrics() if r != fact.record] + [fact.record])
+            folder.write_records([r for r in folder.read_records() if r != fact.record] + [fact.record])
             self.ledger.tell(fact)
 
     def end(self, of: Trial, status: str = "", **figures: Any) -> TrialEnded:

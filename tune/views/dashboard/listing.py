@@ -18,7 +18,7 @@ from upath import UPath
 
 from litesnn.checks import InputError
 from litesnn.files import StorageError
-from tune.storage.places import Place, folder_names
+from tune.storage.paths import StoragePath, folder_names
 
 ROW_FILES = ("result.json", "point.json", "metrics.jsonl")
 """What a row of the table is made of."""
@@ -140,7 +140,7 @@ class BucketListing:
             raise StorageError(f"{self._storage}: expected a store that answers, got {reason}") from None
 
 
-def listing(storage: Place) -> LocalListing | BucketListing:
+def listing(storage: StoragePath) -> LocalListing | BucketListing:
     """What lists a storage.
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from litesnn.checks import InputError, fail, user_path
-from tune.storage.places import Place, check_place, place
+from tune.storage.paths import StoragePath, check_path, storage_path
 from tune.views.dashboard.server import app
 
 TOKEN_VARIABLE = "LITESNN_DASHBOARD_TOKEN"
@@ -37,7 +37,7 @@ def serve(args: argparse.Namespace) -> None:
         InputError: an option that cannot be; no token where others could ask; a port in use.
     """
     port = _port(args.port)
-    storage = place("storage", args.storage)
+    storage = storage_path("storage", args.storage)
     interval = _interval(args.interval, storage)
     token = _token(args.token_file)
     family, address = _resolve(args.host, port)
@@ -45,7 +45,7 @@ def serve(args: argparse.Namespace) -> None:
     if public and token is None:
         raise fail("host", f"127.0.0.1, or a token for others (--token-file or {TOKEN_VARIABLE})", args.host)
     if not isinstance(storage, Path):
-        check_place("storage", storage)
+        check_path("storage", storage)
     stopping = threading.Event()
     web = app(storage, token, stopping, interval)
     with _listening(family, address) as listening:
@@ -101,7 +101,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _interval(text: str | None, storage: Place) -> float:
+def _interval(text: str | None, storage: StoragePath) -> float:
     if text is None:
         return LOCAL_INTERVAL_S if isinstance(storage, Path) else BUCKET_INTERVAL_S
     least, most = _INTERVALS_S
@@ -165,7 +165,7 @@ def _listening(family: socket.AddressFamily, address: tuple[str, int]) -> Iterat
         yield listening
 
 
-def _line(address: tuple[str, int], storage: Place) -> str:
+def _line(address: tuple[str, int], storage: StoragePath) -> str:
     host, port = address[:2]
     everywhere = host in ("0.0.0.0", "::")
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

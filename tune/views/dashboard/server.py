@@ -20,7 +20,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from litesnn.checks import InputError
 from tune.results.published import published
-from tune.storage.places import Place, local_copy
+from tune.storage.paths import StoragePath, local_copy
 from tune.views.dashboard import answers
 from tune.views.dashboard.access import Access, cookie_name, new_session, same
 from tune.views.dashboard.snapshot import Snapshot
@@ -39,7 +39,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 def app(
-    storage: Place,
+    storage: StoragePath,
     token: str | None = None,
     stopping: threading.Event | None = None,
     interval: float = 1.0,
@@ -193,7 +193,7 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"{place.rpartition('/')[2]}{colon}{reason}"}, 503)
 
 
-def _folder(snapshot: Snapshot, name: str, trial: str) -> Place:
+def _folder(snapshot: Snapshot, name: str, trial: str) -> StoragePath:
     found = snapshot.folder(name, trial)
     if found is None:
         raise _missing("trial", f"{name}/{trial}")

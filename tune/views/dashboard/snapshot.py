@@ -12,7 +12,7 @@ from litesnn.checks import InputError
 from litesnn.files import StorageError
 from tune.storage.folder import read_rows
 from tune.storage.objectives import Reference
-from tune.storage.places import Place
+from tune.storage.paths import StoragePath
 from tune.storage.rows import Row, to_table
 from tune.storage.store import Experiment
 from tune.views.dashboard.listing import ROW_FILES, Found, listing
@@ -41,7 +41,7 @@ class Snapshot:
         InputError: a local path that is no folder, or cannot be read.
     """
 
-    def __init__(self, storage: Place, max_age: float = 0.0) -> None:
+    def __init__(self, storage: StoragePath, max_age: float = 0.0) -> None:
         self._listing = listing(storage)
         self._storage = storage
         self._prefix = str(storage).rstrip("/") + "/"
@@ -84,7 +84,7 @@ class Snapshot:
         self.look(0.0 if anew else self._max_age)
         return {name: shown["version"] for name, shown in self._shown.items()}
 
-    def folder(self, name: str, trial: str) -> Place | None:
+    def folder(self, name: str, trial: str) -> StoragePath | None:
         """The folder of a trial; None unless both names are those of folders found in the storage."""
         self.look(self._max_age)
         kept = self._kept.get(name)
@@ -149,7 +149,7 @@ class Snapshot:
         return shown
 
 
-def _shown(path: Place, prefix: str, rows: list[Row], found: Found) -> dict[str, Any]:
+def _shown(path: StoragePath, prefix: str, rows: list[Row], found: Found) -> dict[str, Any]:
     """Raises StorageError where a bucket cannot be read now."""
     errors = found.refused[:1] + [f"and {len(found.refused) - 1} more like this"] * (len(found.refused) > 1)
     recipe: dict[str, Any] | None = None

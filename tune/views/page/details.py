@@ -9,14 +9,14 @@ from typing import Any
 
 from litesnn.checks import InputError
 from litesnn.genotype import Genotype
-from tune.storage.places import Place, read_text
+from tune.storage.paths import StoragePath, read_text
 from tune.storage.store import TrialFolder
 from tune.views.cell_drawing import draw_cell, in_words
 
 _LONGEST_NOTES = 4000  # characters
 
 
-def details(folder: Place, name: str, model_bytes: int | None) -> dict[str, Any]:
+def details(folder: StoragePath, name: str, model_bytes: int | None) -> dict[str, Any]:
     """Learning curves, genotype, drawing and notes of a trial; what is damaged is named and costs nothing else.
 
     Args:
@@ -44,7 +44,7 @@ def details(folder: Place, name: str, model_bytes: int | None) -> dict[str, Any]
     genotype = read("genotype.json", genotype_here)
     notes = read("notes.txt", lambda: read_text(folder / "notes.txt"))
     return {
-        "records": _finite(read("metrics.jsonl", trial.read_metrics) or []),
+        "records": _finite(read("metrics.jsonl", trial.read_records) or []),
         "genotype": None if genotype is None else json.loads(genotype.to_json()),
         "drawing": None if genotype is None else draw_cell(genotype, name),
         "words": None if genotype is None else in_words(genotype),

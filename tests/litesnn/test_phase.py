@@ -15,14 +15,14 @@ from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
 from litesnn.joint_search import Search, search
 from litesnn.objective import DivergedError
+from litesnn.phase import EpochRecord, Phase
 from litesnn.retraining import Retrain, retrain
-from litesnn.run import EpochRecord, Run
 from litesnn.training import scores_and_weights
 
 CPU = torch.device("cpu")
 POINT = SearchPoint(lambda1=1e-5, lambda2=1e-8, p=50)
 
-Build = Callable[..., Run]
+Build = Callable[..., Phase]
 
 
 @pytest.fixture(params=["search", "retrain"])
@@ -34,7 +34,7 @@ def build(
 ) -> Build:
     """Starts a fresh run of either phase; ``seed``, ``p`` and fields of the recipe can be set."""
 
-    def start(*, seed: int = 0, p: float = 50, **overrides: Any) -> Run:
+    def start(*, seed: int = 0, p: float = 50, **overrides: Any) -> Phase:
         recipe = tiny_recipe(**overrides)
         if request.param == "search":
             point = SearchPoint(lambda1=POINT.lambda1, lambda2=POINT.lambda2, p=p)
@@ -49,7 +49,7 @@ def without_seconds(records: list[EpochRecord]) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.to_dict().items() if k != "seconds"} for record in records]
 
 
-def state(run: Run) -> dict[str, Any]:
+def state(run: Phase) -> dict[str, Any]:
     return {name: part.state_dict() for name, part in run._parts().items()}
 
 
@@ -70,7 +70,7 @@ def assert_identical(first: Any, second: Any) -> None:
         assert first == second
 
 
-def finish(run: Run) -> Run:
+def finish(run: Phase) -> Phase:
     while not run.done:
         run.run_epoch()
     return run
@@ -115,7 +115,7 @@ def test_every_epoch_draws_its_own_batches(build: Build, monkeypatch: pytest.Mon
 def test_records_count_the_epochs(build: Build) -> None:
     run = finish(build())
     assert [record.epoch for record in run.records] == [1, 2, 3]
-    assert all(record.epochs == 3 and record.phase == run.phase for record in run.records)
+    assert all(record.epochs == 3 and record.phase == run.name for record in run.records)
 
 
 class Stopped(Exception):
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_run_is_refused(build: Build, tmp_path: Path) ->
 def test_a_checkpoint_of_the_other_phase_is_refused(
     tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype, tmp_path: Path
 ) -> None:
-    runs: list[Run] = [
+    runs: list[Phase] = [
         Search(POINT, tiny_recipe(), tiny_dataset, device=CPU),
         Retrain(tiny_genotype, tiny_recipe(), tiny_dataset, device=CPU),
     ]
@@ -200,7 +200,7 @@ def test_a_checkpoint_of_another_genotype_is_refused(
 
 def test_a_checkpoint_without_its_parts_is_refused(build: Build, tmp_path: Path) -> None:
     run = build()
-    save_checkpoint(tmp_path / "c.pt", {"phase": run.phase, "identity": run.identity()})
+    save_checkpoint(tmp_path / "c.pt", {"phase": run.name, "identity": run.identity()})
     with pytest.raises(InputError, match=r"\Acheckpoint: [^\n]+\Z"):
         run.load(tmp_path / "c.pt")
 
@@ -217,7 +217,7 @@ def test_a_refused_checkpoint_stays_as_it_is(
 
 def test_divergence_is_an_outcome(build: Build) -> None:
     run = build(weight_lr=1e30, weight_lr_min=1e30, retrain_lr=1e30)
-    with pytest.raises(DivergedError, match=rf"\Athe loss became (nan|inf) in {run.phase} epoch 1\Z"):
+    with pytest.raises(DivergedError, match=rf"\Athe loss became (nan|inf) in {run.name} epoch 1\Z"):
         finish(run)
     assert run.records == []
 
@@ -255,7 +255,7 @@ def test_the_learning_rate_follows_the_cosine_batch_by_batch(build: Build) -> No
     rates: list[float] = []
     while not run.done:
         run.run_epoch(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
-    end = 0.1 if run.phase == "search" else 0.0
+    end = 0.1 if run.name == "search" else 0.0
     expected = [end + (0.5 - end) * (1 + math.cos(math.pi * i / 9)) / 2 for i in range(9)]
     assert rates == pytest.approx(expected)
 

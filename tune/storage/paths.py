@@ -20,14 +20,14 @@ from litesnn.checks import InputError, fail, user_path
 from litesnn.files import StorageError, storage_error
 from litesnn.files import write_bytes as write_local
 
-Place = Path | UPath
+StoragePath = Path | UPath
 
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _AT_ONCE = 32  # requests under way to an object store
 _PATIENCE_S = 5
 
 
-def place(field: str, text: str | Path) -> Place:
+def storage_path(field: str, text: str | Path) -> StoragePath:
     """What a user's text names: a local path (``~`` expanded, made absolute) or an object store's ``s3://bucket/folder``.
 
     Credentials, region and endpoint come from the environment or the files that the store's own tools read
@@ -54,7 +54,7 @@ def place(field: str, text: str | Path) -> Place:
     return path
 
 
-def check_place(field: str, path: Place) -> None:
+def check_path(field: str, path: StoragePath) -> None:
     """Checks, without writing anything, that files can be kept at ``path``, which need not exist yet.
 
     Raises:
@@ -85,7 +85,7 @@ def _list_one(path: UPath) -> None:
     client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
 
 
-def read_bytes(path: Place) -> bytes | None:
+def read_bytes(path: StoragePath) -> bytes | None:
     """A file's content; None where there is no such file.
 
     Raises:
@@ -100,13 +100,13 @@ def read_bytes(path: Place) -> bytes | None:
         return None
 
 
-def read_text(path: Place) -> str | None:
+def read_text(path: StoragePath) -> str | None:
     """A text file's content, with a mark for what is not UTF-8; None where there is no such file."""
     content = read_bytes(path)
     return None if content is None else content.decode("utf-8", errors="replace")
 
 
-def read_files(folder: Place, names: Sequence[str], file: str) -> list[bytes | InputError | None]:
+def read_files(folder: StoragePath, names: Sequence[str], file: str) -> list[bytes | InputError | None]:
     """The contents of ``folder/<name>/<file>`` for every name; None where there is no such file.
 
     An error takes the place of a local file that cannot be read, so that it costs its own trial only.
@@ -120,7 +120,7 @@ def read_files(folder: Place, names: Sequence[str], file: str) -> list[bytes | I
         return list(pool.map(lambda name: read_bytes(folder / name / file), names))
 
 
-def folder_names(folder: Place) -> list[str]:
+def folder_names(folder: StoragePath) -> list[str]:
     """Names of the folders in a folder, sorted; none where it does not exist."""
     try:
         if isinstance(folder, Path):
@@ -133,7 +133,7 @@ def folder_names(folder: Place) -> list[str]:
         return []
 
 
-def write_bytes(path: Place, content: bytes) -> None:
+def write_bytes(path: StoragePath, content: bytes) -> None:
     """Writes a file whole or not at all.
 
     Raises:
@@ -146,12 +146,12 @@ def write_bytes(path: Place, content: bytes) -> None:
         path.fs.pipe_file(path.path, content)
 
 
-def write_text(path: Place, text: str) -> None:
+def write_text(path: StoragePath, text: str) -> None:
     """Writes a text file in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
-def remove(path: Place) -> None:
+def remove(path: StoragePath) -> None:
     """Removes a file if it is there."""
     if isinstance(path, Path):
         path.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def remove(path: Place) -> None:
         pass
 
 
-def set_aside(path: Place, older: Place) -> None:
+def set_aside(path: StoragePath, older: StoragePath) -> None:
     """Makes a file, if it is there, the ``older`` one in place of what lay there.
 
     A local file is gone from ``path`` then; on an object store, where nothing is renamed, it stays until it is replaced.
@@ -184,7 +184,7 @@ def set_aside(path: Place, older: Place) -> None:
 
 
 @contextmanager
-def local_copy(path: Place) -> Iterator[Path | None]:
+def local_copy(path: StoragePath) -> Iterator[Path | None]:
     """A local file of the same content for the block: ``path`` itself where it is local. None where there is no file."""
     if isinstance(path, Path):
         yield path if path.exists() else None
@@ -201,7 +201,7 @@ def local_copy(path: Place) -> Iterator[Path | None]:
 
 
 @contextmanager
-def local_draft(path: Place) -> Iterator[Path]:
+def local_draft(path: StoragePath) -> Iterator[Path]:
     """A local path to write to; what lies there when the block ends well becomes ``path``, whole or not at all.
 
     It is ``path`` itself where that is local: whoever writes must do so atomically.

@@ -74,7 +74,7 @@ class EpochRecord:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-class Run(ABC):
+class Phase(ABC):
     """A resumable training run; ``run_epoch`` until ``done``.
 
     An epoch draws all its randomness from (seed, phase, epoch), so a resumed run repeats what an undisturbed one does.
@@ -86,7 +86,7 @@ class Run(ABC):
         device: where to train.
     """
 
-    phase: ClassVar[str]
+    name: ClassVar[str]
     weights: list[Tensor]
     scores: list[Tensor]
 
@@ -154,7 +154,7 @@ class Run(ABC):
             InputError: a step does not fit into the GPU's memory, or a batch has a single value per channel.
         """
         started = time.perf_counter()
-        phase_index = ("search", "retrain").index(self.phase)
+        phase_index = ("search", "retrain").index(self.name)
         generator = torch.Generator().manual_seed((2 * self.seed + phase_index) * 100_003 + self.epoch)
         try:
             with self._within_memory():
@@ -163,20 +163,20 @@ class Run(ABC):
             if "more than 1 value per channel" not in str(error):
                 raise
             raise InputError(
-                f"{self.phase}_batch: expected more than one value per channel for batch norm, got a batch of one sample "
+                f"{self.name}_batch: expected more than one value per channel for batch norm, got a batch of one sample "
                 "at one timestep on a feature map of one pixel"
             ) from None
         if not math.isfinite(loss):
-            raise DivergedError(f"the loss became {loss} in {self.phase} epoch {self.epoch + 1}")
+            raise DivergedError(f"the loss became {loss} in {self.name} epoch {self.epoch + 1}")
         # The last step comes after the last loss.
         modules = [part for part in self._parts().values() if isinstance(part, nn.Module)]
         if not all_finite([parameter for module in modules for parameter in module.parameters()]):
-            raise DivergedError(f"a parameter became infinite in {self.phase} epoch {self.epoch + 1}")
+            raise DivergedError(f"a parameter became infinite in {self.name} epoch {self.epoch + 1}")
         with self._within_memory():
             accuracy, cost, timesteps = self._assess()
             inside = self._inside()
         record = EpochRecord(
-            phase=self.phase,
+            phase=self.name,
             epoch=self.epoch + 1,
             epochs=self.epochs,
             loss=loss,
@@ -200,7 +200,7 @@ class Run(ABC):
         except torch.OutOfMemoryError as error:
             wanted = re.search(r"Tried to allocate [\d.]+ \w+", str(error))
             raise InputError(
-                f"{self.phase}_batch: expected a step that fits into the GPU's memory, got none in {self.phase} epoch "
+                f"{self.name}_batch: expected a step that fits into the GPU's memory, got none in {self.name} epoch "
                 f"{self.epoch + 1} ({wanted[0] if wanted else 'out of memory'}); fewer samples, channels or timesteps "
                 "need less, and --gpus-per-trial gives a trial more of a GPU"
             ) from None
@@ -210,7 +210,7 @@ class Run(ABC):
         save_checkpoint(
             path,
             {
-                "phase": self.phase,
+                "phase": self.name,
                 "identity": self.identity(),
                 "records": [record.to_dict() for record in self.records],
                 "parts": {name: part.state_dict() for name, part in self._parts().items()},
@@ -224,7 +224,7 @@ class Run(ABC):
             InputError: it cannot be read, or belongs to another phase, recipe, point, genotype or seed.
         """
         state = load_checkpoint(path)
-        wanted = {"phase": self.phase, **self.identity()}
+        wanted = {"phase": self.name, **self.identity()}
         identity = state.get("identity")
         if not isinstance(identity, dict):
             raise InputError(f"checkpoint: expected one of a search or a retraining, got another in {path}")
@@ -243,7 +243,7 @@ def all_finite(tensors: list[Tensor]) -> bool:
 
 
 def complete(
-    run: Run,
+    run: Phase,
     checkpoint: Path | None,
     on_epoch: Callable[[EpochRecord], None] | None,
     on_batch: OnBatch | None,
