@@ -58,9 +58,9 @@ class Trial:
 
     @property
     def point_name(self) -> str:
-        """The point's own part of the name."""
+        """The point's own part of the name; the width, of which a search knows nothing, comes last."""
         point = self.point
-        stated = {"c": point.channels, "b": point.held_bits, "t": point.held_timesteps}
+        stated = {"b": point.held_bits, "t": point.held_timesteps, "c": point.channels}
         rest = "".join(f"-{name}_{value}" for name, value in stated.items() if value)
         return f"l1_{_text(point.lambda1)}-l2_{_text(point.lambda2)}-p_{_text(point.p)}{rest}"
 

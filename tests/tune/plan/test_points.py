@@ -95,7 +95,7 @@ WIDE = Space(lambda1=(1e-8, 1e-5), lambda2=(1e-10, 1e-7), channels=(8, 32), mult
 def test_points_that_state_bits_and_timesteps() -> None:
     (stated,) = parse_points("0,0,50,8,1,2")
     assert stated == SearchPoint(lambda1=0, lambda2=0, p=50, channels=8, held_bits=1, held_timesteps=2)
-    assert Trial(point=stated, seed=3).name == "l1_0-l2_0-p_50-c_8-b_1-t_2-seed_3"
+    assert Trial(point=stated, seed=3).name == "l1_0-l2_0-p_50-b_1-t_2-c_8-seed_3"
     assert not WIDE.contains(stated)  # no sampler chooses such points, so they teach none
     assert point_in({**stated.to_dict(), "held_bits": 1.0, "channels": math.nan}) == replace(stated, channels=0)
     listed = grid(SPACE, "p=50 t=1,2 bits=1,4")

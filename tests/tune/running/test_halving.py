@@ -11,6 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
+from litesnn.config import SearchPoint
+from tune.plan.points import Trial
 from tune.running.halving import Entry, Halving, Rungs, Verdict, judge, normalised, ranking
 
 RULE = Halving(search_epochs=8, retrain_epochs=15, chance=10.0, quorum=1, keep_largest=False, earliest=0.2)
@@ -351,6 +353,16 @@ def test_widths_of_one_point_are_rivals_in_the_retraining_alone() -> None:
         rungs.record(rung, "l1_0-l2_0-p_0-c_8-seed_1", (60.0, 100, 1000.0))
     assert rungs.judge(("search", 4), "l1_0-l2_0-p_0-c_8-seed_1").of == 1
     assert not rungs.judge(("retrain", 8), "l1_0-l2_0-p_0-c_8-seed_1").goes_on
+
+
+def test_points_that_state_other_bits_are_rivals_in_the_search_too() -> None:
+    """Names are those of trials: a width comes last in them, and alone is left out."""
+    rungs = Rungs(RULE)
+    points = [SearchPoint(lambda1=0, lambda2=0, p=0, channels=c, held_bits=b) for b in (1, 4) for c in (8, 16)]
+    names = [Trial(point=point, seed=1).name for point in points]
+    for name in names:
+        rungs.record(("search", 4), name, (60.0, 100, 1000.0))
+    assert rungs.judge(("search", 4), names[0]).of == 3
 
 
 def test_who_may_be_the_most_accurate_goes_on() -> None:
