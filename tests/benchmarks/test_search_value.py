@@ -75,7 +75,7 @@ def test_the_lead_is_paired_by_seed() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_round_of_all_strategies_is_kept_and_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_round_of_all_strategies_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = "--points 0,0,0,8 --search-epochs 1 --retrain-epochs 1 --search-batch 200 --retrain-batch 200".split()
     out, picture = tmp_path / "rows.csv", tmp_path / "curves.png"
     command = [
@@ -94,6 +94,5 @@ def test_a_round_of_all_strategies_is_kept_and_continued(tmp_path: Path, capsys:
     assert rows.groupby("strategy").size().to_dict() == {"darts": 1, "fixed": 1, "random": search_value.DRAWS}
     assert rows[rows["strategy"] == "random"][["bits", "timesteps"]].drop_duplicates().shape[0] > 1
     assert picture.read_bytes().startswith(b"\x89PNG")
-    before = out.read_bytes()
-    assert search_value.main([*command, *short]) == 0 and out.read_bytes() == before
+    assert search_value.main(["digits", "--seeds", "0", "--out", str(out)]) == 0  # the table alone
     assert capsys.readouterr().out.count("| darts | 1 |") == 2
