@@ -69,8 +69,9 @@ def keep(rows: pd.DataFrame, file: Path) -> None:
 
 def charged(trials: pd.DataFrame) -> np.ndarray:
     """Core-seconds ``[N]`` after each trial, in the order of the rows: of points that share a search the first pays for it."""
-    point = trials[["lambda1", "lambda2", "p", "seed"]]
-    search = trials.groupby(list(point.columns))["search_seconds"].transform("max").where(~point.duplicated(), 0.0)
+    point = trials[["lambda1", "lambda2", "p", "held_bits", "held_timesteps", "seed"]].fillna(0)
+    search = trials["search_seconds"].groupby([point[name] for name in point]).transform("max")
+    search = search.where(~point.duplicated(), 0.0)
     return np.cumsum((search + trials["retrain_seconds"]).to_numpy())
 
 
@@ -91,26 +92,26 @@ def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
     return values.mean(axis=0)
 
 
-def curves(rows: pd.DataFrame) -> tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]:
+Curves = tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]
+
+
+def curves(rows: pd.DataFrame) -> Curves:
     """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have."""
     over = rows[rows["status"] == FINISHED]
     rounds = sorted(set.intersection(*(set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES)))
     found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in STRATEGIES}
     spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in STRATEGIES}
     budgets = max(spent.values()) * BUDGETS
-    return (
-        spent,
-        budgets,
-        {
-            name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])
-            for name in STRATEGIES
-        },
-    )
+    means = {
+        name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])
+        for name in STRATEGIES
+    }
+    return spent, budgets, means
 
 
-def report(rows: pd.DataFrame) -> str:
+def report(measured: Curves) -> str:
     """Each strategy's core-seconds and hypervolume, and darts' lead at the core-seconds that all strategies spend."""
-    spent, budgets, found = curves(rows)
+    spent, budgets, found = measured
     at = int(np.searchsorted(budgets, min(spent.values()), side="right")) - 1
     lines = []
     for name, values in found.items():
@@ -123,9 +124,9 @@ def report(rows: pd.DataFrame) -> str:
     return markdown(["strategy", "seeds", "core-s", "hypervolume, all trials", here, "lead of darts there"], lines)
 
 
-def draw(rows: pd.DataFrame, file: Path) -> None:
+def draw(measured: Curves, file: Path) -> None:
     """Mean hypervolume over core-seconds, with a band of one standard error."""
-    _, budgets, found = curves(rows)
+    _, budgets, found = measured
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     panel = figure.subplots()
     for name, values in found.items():
@@ -153,8 +154,8 @@ def main(arguments: list[str]) -> int:
         for strategy in STRATEGIES:
             run(options.preset, strategy, seed, options.storage.absolute(), rest)
             keep(collected(options.storage.absolute(), options.preset), out)
-    rows = pd.read_csv(out)
-    show(report(rows))
+    measured = curves(pd.read_csv(out))
+    show(report(measured))
     if options.picture:
-        draw(rows, options.picture)
+        draw(measured, options.picture)
     return 0

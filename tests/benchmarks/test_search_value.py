@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import search_value
-from benchmarks.search_value import charged, curve, keep, report
+from benchmarks.search_value import charged, curve, curves, keep, report
 
 TABLE = pd.DataFrame(
     {
@@ -16,6 +16,8 @@ TABLE = pd.DataFrame(
         "lambda1": [0.0, 0.0, 1e-6],
         "lambda2": 0.0,
         "p": 0.0,
+        "held_bits": 0,
+        "held_timesteps": 0,
         "seed": 0,
         "val_accuracy": [90.0, 80.0, 70.0],
         "test_accuracy": [88.0, 81.0, 60.0],
@@ -35,6 +37,8 @@ TABLE = pd.DataFrame(
 def test_points_that_share_a_search_pay_for_it_once() -> None:
     assert charged(TABLE).tolist() == [40, 45, 69]
     assert charged(TABLE.iloc[[1, 2, 0]]).tolist() == [35, 59, 69]
+    other_bits = TABLE.assign(held_bits=[np.nan, 1, np.nan], search_seconds=[30.0, 25.0, 20.0])
+    assert charged(other_bits).tolist() == [40, 70, 94]
 
 
 def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -66,7 +70,7 @@ def test_the_lead_is_paired_by_seed() -> None:
         for name in search_value.STRATEGIES
         for seed in (0, 1)
     )
-    lines = report(rows).splitlines()
+    lines = report(curves(rows)).splitlines()
     assert lines[2].startswith("| darts | 2 | 69 |") and lines[2].endswith("|  |")
     assert lines[4].endswith("| +0.000 ± 0.000 |")
     difference = float(lines[3].split("|")[-2].split("±")[0])

@@ -38,11 +38,18 @@ INSIDE = {
 """What a search records of itself."""
 
 
-def add(experiment: Experiment, name: str, values: tuple[float, ...], status: str = FINISHED, reason: str = "") -> None:
+def add(
+    experiment: Experiment,
+    name: str,
+    values: tuple[float, ...],
+    status: str = FINISHED,
+    reason: str = "",
+    **stated: int,
+) -> None:
     lambda1, lambda2, p, accuracy, test, size, synops, timesteps = values
     figures = {"model_size_bits": size, "bit_synops": synops, "timesteps": timesteps}
     trial = experiment.trial(name)
-    trial.write_start({"lambda1": lambda1, "lambda2": lambda2, "p": p, "seed": 0}, {})
+    trial.write_start({"lambda1": lambda1, "lambda2": lambda2, "p": p, **stated, "seed": 0}, {})
     epochs = [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2)]
     trial.write_records(
         [

@@ -39,7 +39,8 @@ def merge(experiments: Sequence[Experiment]) -> pd.DataFrame:
             recipe = experiment.recipe()
             if "retrain_channels" in recipe:
                 table = table.fillna({"channels": recipe["retrain_channels"]})
-            table["whole_epochs"] = recipe["search_epochs"] + recipe["retrain_epochs"]
+            searches = recipe.get("strategy", Recipe().strategy) == "darts"
+            table["whole_epochs"] = recipe["search_epochs"] * searches + recipe["retrain_epochs"]
             tables.append(table)
     if not tables:
         return pd.DataFrame(columns=["experiment", *COLUMNS, "whole_epochs"])

@@ -273,9 +273,11 @@ def _search(
         if records and records[-1]["phase"] == Search.name:
             attempt.report(EpochRecord(**records[-1]))
         return Genotype.from_json(text)
-    found = None if shared is None else read_text(shared)
+    found = None
     if given is not None:
         found = given.to_json() + "\n"
+    elif shared is not None:
+        found = read_text(shared)
     if found is not None:
         patient(lambda: folder.write_records([]))
         patient(lambda: write_text(folder.genotype, found))

@@ -40,6 +40,8 @@ def test_one_table_with_the_experiment_of_each_trial(tmp_path: Path) -> None:
     assert list(table["val_accuracy"]) == [90.0, 95.0] and table["seed"].dtype == "int64"
     assert list(front(table)["experiment"]) == ["b"]
     assert recipe_differences([a, b, empty]) == {"search_epochs": {"a": 8, "b": 2, "c": 8}}
+    fixed = experiment(tmp_path / "d", 96.0, strategy="fixed")
+    assert list(merge([b, fixed])["whole_epochs"]) == [2 + RECIPE["retrain_epochs"], RECIPE["retrain_epochs"]]
     assert list(merge([empty]).columns) == ["experiment", *COLUMNS, "whole_epochs"]
 
 

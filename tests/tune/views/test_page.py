@@ -96,6 +96,20 @@ def everything(browser: Any, address: str) -> dict[str, Any]:
 PANEL = "return document.querySelector('#panel .body').innerText"
 
 
+def test_points_that_differ_in_what_they_state_are_told_apart_over_seeds(browser: Any, tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "stated")
+    experiment.open({})
+    for bits in (1, 4):
+        for seed in (0, 1):
+            values = (0.0, 0.0, 0.0, 90.0 + bits, 90.0, 100_000 * bits, 1e6, 2)
+            add(experiment, f"{bits}-{seed}", values, held_bits=bits, held_timesteps=2)
+    show(browser, write_page(tmp_path, "stated").as_uri(), "tab=seeds")
+    script = "return [...document.querySelectorAll('#seeds tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
+    header, *rows = browser.execute_script(script)
+    places = [next(k for k, title in enumerate(header) if title.split()[0] == name) for name in ("bits", "T", "seeds")]
+    assert sorted([row[place] for place in places] for row in rows) == [["1", "2", "2"], ["4", "2", "2"]]
+
+
 @pytest.mark.parametrize(("name", "column", "worth"), [("size-front", SIZE, 8e3), ("synops-front", BIT_SYNOPS, 1e6)])
 def test_the_fronts_points_are_those_of_the_table(
     browser: Any, page: Path, storage: Path, name: str, column: str, worth: float

@@ -23,6 +23,7 @@ function columnsOf(model, rows) {
   const [size, bits] = sizeUnit(largest(SIZE)), [count, worth] = countUnit(largest(SYNOPS));
   const spread = (column, title, show, unit = 1) => [column, title, (row) =>
     row[column] === null ? "" : `${show(row[column] / unit)} ± ${show(row[`${column}_deviation`] / unit)}`];
+  const stated = (column, title) => (largest(column) ? [[column, title, (row) => general(row[column] || null)]] : []); // 0: not stated
   const places = (value) => fixed(value, 2);
   const named = model.several || rows.some(({ experiment }) => !model.names.includes(experiment)); // of a merge
   return [
@@ -31,6 +32,8 @@ function columnsOf(model, rows) {
     ["lambda2", "λ2", (row) => general(row.lambda2)],
     ["p", "p %", (row) => general(row.p)],
     ["channels", "C", (row) => general(row.channels)],
+    ...stated("held_bits", "bits"),
+    ...stated("held_timesteps", "T"),
     ["n", "seeds", (row) => fixed(row.n, 0)],
     ["not_finished", "not finished", (row) => fixed(row.not_finished, 0)],
     spread(ACCURACY, "validation %", places),
