@@ -1,13 +1,13 @@
 """What a search is worth: its front over core-seconds beside those of random networks and of a hand-written cell.
 
-Every strategy runs the default points of a preset with the same seeds, all to their end. Core-seconds are those of the trials, one
-thread each; points that share a search pay for it once. A front is chosen by validation accuracy; its hypervolume is that of the
+Every strategy runs the default points of a preset with the same seeds, all to their end. Core-seconds are processor time of the
+trials; points that share a search pay for it once. A front is chosen by validation accuracy; its hypervolume is that of the
 same networks' test accuracies, mean over 50 orders of the trials.
 
     python -m benchmarks search_value digits --seeds 10
     python -m benchmarks search_value cifar10-small --dataset folder:CIFAR10 --seeds 10
 
-Options that are not listed go to ``tune/pareto.py``. The same command continues; the table is made of what there is.
+Options that are not listed go to ``tune/pareto.py``. The same command continues; rounds that are in the CSV alone count as done.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BUDGETS = np.arange(1, 41) / 40
 """Of a curve, as shares of what the dearest strategy spends."""
 _CORNER = {f"reference_{name}": name for name in Reference.__dataclass_fields__}
 _KEPT = f"""strategy round trial status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
-    val_samples size_bits file_bits model_size_bits bit_synops timesteps bits search_seconds retrain_seconds""".split()
+    val_samples size_bits file_bits model_size_bits bit_synops timesteps bits search_core_seconds retrain_core_seconds""".split()
 
 
 def run(preset: str, strategy: str, seed: int, storage: Path, options: list[str]) -> None:
@@ -53,7 +53,7 @@ def run(preset: str, strategy: str, seed: int, storage: Path, options: list[str]
 
 def collected(storage: Path, preset: str) -> pd.DataFrame:
     """The trials of all experiments so far, and the corner that they share."""
-    tables = []
+    tables = [pd.DataFrame(columns=[*_KEPT, *_CORNER])]
     for folder in sorted(storage.glob(f"{preset}-*-*")):
         experiment = Experiment(folder)
         strategy, seed = folder.name.removeprefix(f"{preset}-").split("-")
@@ -62,17 +62,25 @@ def collected(storage: Path, preset: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[[*_KEPT, *_CORNER]]
 
 
+def kept(file: Path) -> pd.DataFrame:
+    """The rows of the CSV; none where there is no such file."""
+    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["strategy", "round"])
+
+
 def keep(rows: pd.DataFrame, file: Path) -> None:
-    """Writes the rows as CSV, to eight digits."""
-    write_text(file, rows.to_csv(index=False, float_format="%.8g"))
+    """Writes the rows as CSV, to eight digits, with those of its former rounds that are not among them."""
+    known, mine = kept(file), set(zip(rows["strategy"], rows["round"], strict=True))
+    others = known[[key not in mine for key in zip(known["strategy"], known["round"], strict=True)]]
+    write_text(file, pd.concat([others, rows], ignore_index=True).to_csv(index=False, float_format="%.8g"))
 
 
 def charged(trials: pd.DataFrame) -> np.ndarray:
     """Core-seconds ``[N]`` after each trial, in the order of the rows: of points that share a search the first pays for it."""
     point = trials[["lambda1", "lambda2", "p", "held_bits", "held_timesteps", "seed"]].fillna(0)
-    search = trials["search_seconds"].groupby([point[name] for name in point]).transform("max")
+    seconds = "core_seconds" if "search_core_seconds" in trials else "seconds"  # of before processor time was recorded
+    search = trials[f"search_{seconds}"].groupby([point[name] for name in point]).transform("max")
     search = search.where(~point.duplicated(), 0.0)
-    return np.cumsum((search + trials["retrain_seconds"]).to_numpy())
+    return np.cumsum((search + trials[f"retrain_{seconds}"]).to_numpy())
 
 
 def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
@@ -150,8 +158,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--picture", type=Path, help="PNG of the curves")
     options, rest = parser.parse_known_args(arguments)
     out = options.out or ROOT / "docs" / "data" / f"search-value-{options.preset}.csv"
+    known = kept(out)
+    done = set(zip(known["strategy"], known["round"], strict=True))
     for seed in range(options.seeds):
         for strategy in STRATEGIES:
+            if (strategy, seed) in done:
+                continue
             run(options.preset, strategy, seed, options.storage.absolute(), rest)
             keep(collected(options.storage.absolute(), options.preset), out)
     measured = curves(pd.read_csv(out))

@@ -43,6 +43,7 @@ class EpochRecord:
         bit_synops: of the same network, per sample, from spike rates on the validation split.
         timesteps: T* of the same network.
         seconds: duration of the epoch with its evaluation.
+        core_seconds: processor time of this process in the epoch, all its threads together.
         timestep_shares: softmax(psi), the share of each number of timesteps from 1; None outside the search.
         inherited_accuracy: percent of the validation split, of the network that decoding now would give with the supernet's weights.
         alpha_entropy: mean entropy of softmax(alpha), 1 where all candidates count alike; None where alpha is given. So for beta, psi.
@@ -61,6 +62,7 @@ class EpochRecord:
     timestep_shares: list[float] | None = None
     file_bits: int | None = None
     size_bits: int | None = None
+    core_seconds: float | None = None
     inherited_accuracy: float | None = None
     alpha_entropy: float | None = None
     alpha_margin: float | None = None
@@ -153,7 +155,7 @@ class Phase(ABC):
             DivergedError: the loss became NaN or infinite.
             InputError: a step does not fit into the GPU's memory, or a batch has a single value per channel.
         """
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         phase_index = ("search", "retrain").index(self.name)
         generator = torch.Generator().manual_seed((2 * self.seed + phase_index) * 100_003 + self.epoch)
         try:
@@ -185,6 +187,7 @@ class Phase(ABC):
             bit_synops=cost.bit_synops,
             timesteps=timesteps,
             seconds=time.perf_counter() - started,
+            core_seconds=time.process_time() - worked,
             file_bits=cost.file_bits,
             size_bits=cost.file_bits if self.recipe.size == "file" else cost.model_size_bits,
             **inside,

@@ -46,7 +46,7 @@ def build(
 
 
 def without_seconds(records: list[EpochRecord]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.to_dict().items() if k != "seconds"} for record in records]
+    return [{k: v for k, v in record.to_dict().items() if k not in ("seconds", "core_seconds")} for record in records]
 
 
 def state(run: Phase) -> dict[str, Any]:

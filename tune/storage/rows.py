@@ -51,6 +51,8 @@ COLUMNS = [
     "retrain_epochs",
     "search_seconds",
     "retrain_seconds",
+    "search_core_seconds",
+    "retrain_core_seconds",
     "ended_at",
 ]
 _TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
@@ -128,14 +130,19 @@ def row_of(point: Mapping[str, Any], records: Sequence[Mapping[str, Any]], resul
     row = {**point, **(records[-1] if records else {}), "status": UNFINISHED, "reason": "", **(result or {})}
     row["ended_at"] = _in_utc((result or {}).get("written"))
     for phase in ("search", "retrain"):
-        of_phase = [record.get("seconds", 0.0) for record in records if record.get("phase") == phase]
+        of_phase = [record for record in records if record.get("phase") == phase]
         row[f"{phase}_epochs"] = len(of_phase)
-        try:
-            row[f"{phase}_seconds"] = float(sum(of_phase))
-        except TypeError:
-            raise DamagedError(f"seconds: expected numbers, got {of_phase}") from None
+        for unit in ("seconds", "core_seconds"):
+            row[f"{phase}_{unit}"] = _total([record.get(unit, 0.0) for record in of_phase], unit)
     row["seconds"] = row["search_seconds"] + row["retrain_seconds"]
     return with_size({column: row.get(column) for column in COLUMNS})
+
+
+def _total(amounts: list[Any], name: str) -> float:
+    try:
+        return float(sum(amounts))
+    except TypeError:
+        raise DamagedError(f"{name}: expected numbers, got {amounts}") from None
 
 
 def with_size(row: Row) -> Row:

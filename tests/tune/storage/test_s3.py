@@ -24,7 +24,7 @@ from tune.trials.trial import search_and_retrain
 
 POINT = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=80)
 CPU = torch.device("cpu")
-TIMES = ["seconds", "search_seconds", "retrain_seconds", "ended_at"]
+TIMES = ["seconds", "search_seconds", "retrain_seconds", "search_core_seconds", "retrain_core_seconds", "ended_at"]
 
 
 @pytest.fixture(scope="module")

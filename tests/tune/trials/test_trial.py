@@ -45,7 +45,7 @@ def run(folder: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int | 
     return reported
 
 
-TIMES = {"seconds", "search_seconds", "retrain_seconds", "ended_at"}
+TIMES = {"seconds", "search_seconds", "retrain_seconds", "search_core_seconds", "retrain_core_seconds", "ended_at"}
 
 
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
