@@ -30,14 +30,20 @@ from tune.storage.objectives import ACCURACY, Reference
 from tune.storage.store import FINISHED, Experiment
 
 ROOT = Path(__file__).parents[1]
-STRATEGIES = ("darts", "random", "fixed")
+STRATEGIES = {
+    "darts": "--strategy darts",
+    "random": "--strategy random",
+    "fixed": "--strategy fixed --warm-epochs 0",
+    "families": "--strategy fixed",
+}
+"""Options of each; ``families`` are networks of the hand-written cell that start from one another's weights."""
 DRAWS = 3
 """Random networks per width, so that there are as many trials as points of the other strategies."""
 ORDERS = 50
 BUDGETS = np.arange(1, 41) / 40
 """Of a curve, as shares of what the dearest strategy spends."""
 _CORNER = {f"reference_{name}": name for name in Reference.__dataclass_fields__}
-_KEPT = f"""strategy round trial status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
+_KEPT = f"""strategy round trial parent status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
     val_samples size_bits file_bits model_size_bits bit_synops timesteps bits search_core_seconds retrain_core_seconds""".split()
 
 
@@ -46,14 +52,14 @@ def run(preset: str, strategy: str, seed: int, storage: Path, options: list[str]
     seeds = f"--seed {1000 * seed} --seeds {DRAWS}" if strategy == "random" else f"--seed {seed}"
     name = f"{preset}-{strategy}-{seed}"
     progress(name)
-    command = f"--preset {preset} --strategy {strategy} --name {name} {seeds} --no-early-stopping".split()
+    command = f"--preset {preset} {STRATEGIES[strategy]} --name {name} {seeds} --no-early-stopping".split()
     program = [sys.executable, str(ROOT / "tune" / "pareto.py"), *command, "--storage", str(storage), *options]
     subprocess.run(program, stdout=subprocess.DEVNULL, check=True)
 
 
 def collected(storage: Path, preset: str) -> pd.DataFrame:
     """The trials of all experiments so far, and the corner that they share."""
-    tables = [pd.DataFrame(columns=[*_KEPT, *_CORNER])]
+    tables = []
     for folder in sorted(storage.glob(f"{preset}-*-*")):
         experiment = Experiment(folder)
         strategy, seed = folder.name.removeprefix(f"{preset}-").split("-")
@@ -83,13 +89,26 @@ def charged(trials: pd.DataFrame) -> np.ndarray:
     return np.cumsum((search + trials[f"retrain_{seconds}"]).to_numpy())
 
 
+def possible(order: np.ndarray, trials: pd.DataFrame) -> np.ndarray:
+    """The order ``[N]`` with every trial after the one from whose weights it starts."""
+    places = {name: place for place, name in enumerate(trials["trial"])}
+    before = [places.get(name) for name in trials["parent"]] if "parent" in trials else [None] * len(trials)
+    found: dict[int, None] = {}
+    for place in order:
+        line = [int(place)]
+        while (parent := before[line[-1]]) is not None:
+            line.append(parent)
+        found |= dict.fromkeys(reversed(line))
+    return np.array(list(found))
+
+
 def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
     """Mean hypervolume at each of the budgets, in core-seconds, over random orders of the trials of one experiment."""
     corner = Reference(**{name: float(trials[column].iloc[0]) for column, name in _CORNER.items()})
     known: dict[frozenset[int], float] = {}
     draw, values = np.random.default_rng(seed), np.zeros((ORDERS, len(budgets)))
     for row in values:
-        order = draw.permutation(len(trials))
+        order = possible(draw.permutation(len(trials)), trials)
         counts = np.searchsorted(charged(trials.iloc[order]), budgets, side="right")
         for index, count in enumerate(counts):
             over = frozenset(order[:count].tolist())
@@ -106,13 +125,15 @@ Curves = tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]
 def curves(rows: pd.DataFrame) -> Curves:
     """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have."""
     over = rows[rows["status"] == FINISHED]
-    rounds = sorted(set.intersection(*(set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES)))
-    found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in STRATEGIES}
+    known = {name: set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES}
+    names = [name for name in STRATEGIES if known[name]]
+    rounds = sorted(set.intersection(*(known[name] for name in names)))
+    found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
     spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in STRATEGIES}
     budgets = max(spent.values()) * BUDGETS
     means = {
         name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])
-        for name in STRATEGIES
+        for name in names
     }
     return spent, budgets, means
 
@@ -153,6 +174,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--seeds", type=int, default=10, help="rounds of all strategies (default 10); 0: the table alone"
     )
+    parser.add_argument(
+        "--strategies", default=",".join(STRATEGIES), help=f"which of {', '.join(STRATEGIES)} (default: all)"
+    )
     parser.add_argument("--storage", type=Path, default=Path("~/litesnn-results/search-value").expanduser())
     parser.add_argument("--out", type=Path, help="CSV of all trials (default: docs/data/search-value-PRESET.csv)")
     parser.add_argument("--picture", type=Path, help="PNG of the curves")
@@ -161,7 +185,7 @@ def main(arguments: list[str]) -> int:
     known = kept(out)
     done = set(zip(known["strategy"], known["round"], strict=True))
     for seed in range(options.seeds):
-        for strategy in STRATEGIES:
+        for strategy in options.strategies.split(","):
             if (strategy, seed) in done:
                 continue
             run(options.preset, strategy, seed, options.storage.absolute(), rest)

@@ -171,6 +171,11 @@ class Recipe:
     retrain_epochs: int = _setting(200, "retrain", "epochs of the retraining")
     retrain_batch: int = _setting(50, "retrain", "batch size of the retraining")
     retrain_lr: float = _setting(0.025, "retrain", "highest SGD learning rate; it falls to 0")
+    warm_epochs: int = _setting(
+        0,
+        "retrain",
+        "epochs of a network that starts from the weights of one with other bits or T (strategy fixed); 0: none does",
+    )
     timestep_loss: float = _setting(
         0.0,
         "retrain",
@@ -235,6 +240,10 @@ class Recipe:
             if self.strategy != "darts" and getattr(point, name):
                 raise fail(name, f"0, since strategy {self.strategy} searches nothing", getattr(point, name))
         return dataclasses.replace(self, retrain_channels=point.channels) if point.channels else self
+
+    def warm(self) -> Recipe:
+        """The recipe of a network that starts from trained weights: fewer epochs, half of the learning rate."""
+        return dataclasses.replace(self, retrain_epochs=self.warm_epochs, retrain_lr=self.retrain_lr / 2)
 
     @property
     def cells(self) -> int:
@@ -318,6 +327,7 @@ class Recipe:
     def _check_training(self) -> None:
         for name in ("search_epochs", "search_batch", "cost_batch", "retrain_epochs", "retrain_batch"):
             check_integer(name, getattr(self, name), minimum=1)
+        check_integer("warm_epochs", self.warm_epochs, minimum=0)
         for name in ("weight_lr", "retrain_lr", "grad_clip", "logit_scale"):
             self._set(name, check_number(name, getattr(self, name), above=0))
         for name in ("weight_lr_min", "weight_decay", "alpha_lr", "beta_lr", "score_lr", "psi_lr", "aux_weight"):

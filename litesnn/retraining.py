@@ -66,12 +66,23 @@ class Retrain(Phase):
         dataset: ``load(recipe)``.
         seed: seed of initial values, shuffling and augmentation.
         device: where to train; the data must be there.
+        start: weights to start from, of a network of the same cell, width and p; None: initial values.
+
+    Raises:
+        InputError: the weights are those of another network.
     """
 
     name: ClassVar[str] = "retrain"
 
     def __init__(
-        self, genotype: Genotype, recipe: Recipe, dataset: Dataset, *, seed: int = 0, device: torch.device
+        self,
+        genotype: Genotype,
+        recipe: Recipe,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        device: torch.device,
+        start: Network | None = None,
     ) -> None:
         genotype.check_fits(recipe)
         super().__init__(recipe, dataset, seed=seed, device=device)
@@ -81,6 +92,8 @@ class Retrain(Phase):
             self.network = Network(
                 recipe, recipe.retrain_channels, recipe.classes, genotype.p, genotype, auxiliary=True
             ).to(device)
+        if start is not None:
+            start_from(self.network, start)
         scores, self.weights = scores_and_weights(self.network)
         self.scores = scores if genotype.p else []
         self.weight_optimizer: torch.optim.Optimizer = weight_optimizer(self.network, recipe, recipe.retrain_lr)
@@ -177,6 +190,22 @@ class Retrain(Phase):
         )
 
 
+def start_from(network: Network, start: Network) -> None:
+    """Gives ``network`` the parameters and statistics of ``start``; they do not depend on bits and T. No file has auxiliary heads.
+
+    Raises:
+        InputError: the weights are those of another network.
+    """
+    given = start.state_dict()
+    kept = {name: value for name, value in network.state_dict().items() if name.startswith("auxiliary.")}
+    try:
+        network.load_state_dict({**kept, **given})
+    except RuntimeError:
+        raise InputError(
+            "start: expected weights of the same cell, width and classes, got those of another network"
+        ) from None
+
+
 def retrain(
     genotype: Genotype,
     recipe: Recipe,
@@ -189,8 +218,9 @@ def retrain(
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     on_batch: OnBatch | None = None,
+    start: Network | None = None,
 ) -> RetrainResult:
-    """Trains a genotype from scratch and tests it once.
+    """Trains a genotype and tests it once.
 
     Args:
         genotype: what to train.
@@ -203,9 +233,10 @@ def retrain(
         checkpoint: file that is written after every epoch and continued from if it exists.
         on_epoch: called with every record.
         on_batch: called after every batch, see ``OnBatch``.
+        start: weights to start from, of a network of the same cell, width and p; None: initial values.
 
     Raises:
-        InputError: the genotype does not fit the recipe; bad data, device or checkpoint.
+        InputError: the genotype does not fit the recipe; bad data, device, checkpoint or weights.
         DivergedError: the loss became NaN or infinite.
     """
     chosen = check_device(device)
@@ -215,6 +246,6 @@ def retrain(
     else:
         dataset.check_fits(recipe)
         dataset = dataset.to(chosen)
-    run = Retrain(genotype, recipe, dataset, seed=seed, device=chosen)
+    run = Retrain(genotype, recipe, dataset, seed=seed, device=chosen, start=start)
     complete(run, checkpoint, on_epoch, on_batch)
     return run.finish()

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from ray.tune.trainable.function_trainable import wrap_function
 from rich.console import Console
 
 from litesnn.config import Recipe
+from tune.plan.families import in_order
 from tune.plan.points import Trial
 from tune.plan.space import Space
 from tune.results.goals import Goals
@@ -28,6 +29,7 @@ from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
 from tune.running.searcher import ParetoSearcher
 from tune.running.settings import Settings
+from tune.running.waiting import WaitingList
 from tune.storage.objectives import Reference
 from tune.storage.store import OUTCOMES, Experiment
 from tune.trials.shared_data import Arrays
@@ -69,10 +71,21 @@ class Launch:
         settings = replace(self.settings, optuna_storage="")
         return {**self.__dict__, "settings": settings, "console": None, "data": {}}
 
-    def run(self, trials: list[Trial]) -> bool:
-        """Runs these trials; whether all of them came to an end of their own."""
-        names = {trial.name for trial in trials}
-        self._fit(len(trials), names, param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
+    def run(self, trials: list[Trial], parents: dict[str, str]) -> bool:
+        """Runs these trials; whether all of them came to an end of their own.
+
+        Args:
+            trials: which.
+            parents: names of those that start from another one's weights, each with the name of that one.
+        """
+        names, count, epochs = {trial.name for trial in trials}, len(trials), self.recipe.retrain_epochs
+        if parents:
+            ordered = in_order(trials, parents)
+            waiting = WaitingList(ordered, parents, lambda trial: self._config(trial, parents.get(trial.name, "")))
+            shares = [self.recipe.warm_epochs / epochs if trial.name in parents else 1.0 for trial in ordered]
+            self._fit(count, names, shares, search_alg=waiting, num_samples=count)
+        else:
+            self._fit(count, names, param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
         return all(self.experiment.trial(trial.name).read_result() is not None for trial in trials)
 
     def run_searched(self, space: Space) -> bool:
@@ -96,19 +109,28 @@ class Launch:
             self._fit(searcher.remaining, again, search_alg=searcher, num_samples=searcher.remaining)
         return searcher.done
 
-    def _config(self, trial: Trial) -> dict[str, Any]:
+    def _config(self, trial: Trial, parent: str = "") -> dict[str, Any]:
         return {
             "trial": trial.name,
             "point": trial.point.to_dict(),
             "seed": trial.seed,
+            "parent": parent,
             "recipe": self.recipe.to_dict(),
             "folder": str(self.experiment.trial(trial.name).path),
         }
 
-    def _fit(self, count: int, again: Collection[str], *, param_space: Any = None, **tuning: Any) -> None:
+    def _fit(
+        self,
+        count: int,
+        again: Collection[str],
+        shares: Sequence[float] = (),
+        *,
+        param_space: Any = None,
+        **tuning: Any,
+    ) -> None:
         settings, before = self.settings, self.experiment.table()
         samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
-        estimate = Estimate(self.recipe, min(self.slots, count), stopping=settings.early_stopping)
+        estimate = Estimate(self.recipe, min(self.slots, count), stopping=settings.early_stopping, shares=shares)
         folder, reference = self.experiment.path, self.reference
         ledger = Ledger(self.recipe, before, reference, estimate, folder, count=count, again=again, samples=samples)
         events = Events(self.experiment, ledger, settings.trial_timeout_s, self.console)

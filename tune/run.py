@@ -14,6 +14,7 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.options import given_options, recipe_from
 from litesnn.progress import reading_bar
 from tune.launch import Launch
+from tune.plan.families import parents
 from tune.plan.lambda_range import measure
 from tune.plan.points import Trial, default_points, fitted, parse_points, trials
 from tune.plan.space import (
@@ -126,7 +127,7 @@ def carry_out(
         done = len(wanted) - len(todo)
         trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
-        complete = launch.run(todo) if todo else True
+        complete = launch.run(todo, parents(wanted, recipe)) if todo else True
     enough = goals.reached(experiment.table())
     show_and_write(experiment, console, settings.compare or None)
     console.print("next:")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import search_value
-from benchmarks.search_value import charged, curve, curves, keep, report
+from benchmarks.search_value import charged, curve, curves, keep, kept, possible, report
 
 TABLE = pd.DataFrame(
     {
@@ -43,10 +43,32 @@ def test_points_that_share_a_search_pay_for_it_once() -> None:
 
 def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
     """λ too, which is small: points that differ in it alone do not share a search."""
-    keep(TABLE, tmp_path / "rows.csv")
-    read = pd.read_csv(tmp_path / "rows.csv")
-    assert read.to_dict("list") == TABLE.to_dict("list") and charged(read).tolist() == charged(TABLE).tolist()
+    rows, file = TABLE.assign(strategy="darts", round=1), tmp_path / "rows.csv"
+    keep(rows, file)
+    read = pd.read_csv(file)
+    assert read.to_dict("list") == rows.to_dict("list") and charged(read).tolist() == charged(TABLE).tolist()
     assert curve(read, np.array([100.0]), 0) == pytest.approx(curve(TABLE, np.array([100.0]), 0))
+
+
+def test_rounds_that_the_csv_alone_has_stay_there(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    keep(TABLE.assign(strategy="darts", round=0), file)
+    keep(TABLE.assign(strategy="fixed", round=0), file)
+    keep(TABLE.assign(strategy="fixed", round=0, val_accuracy=1.0), file)
+    assert kept(file).groupby("strategy")["val_accuracy"].sum().to_dict() == {"darts": 240, "fixed": 3}
+    assert kept(tmp_path / "none.csv").empty
+
+
+def test_processor_time_counts_where_it_was_recorded() -> None:
+    both = TABLE.assign(search_core_seconds=[3.0, 0.0, 2.0], retrain_core_seconds=1.0)
+    assert charged(both).tolist() == [4, 5, 8]
+
+
+def test_no_network_comes_before_the_one_it_starts_from() -> None:
+    family = TABLE.assign(parent=["b", "c", np.nan])
+    assert possible(np.array([0, 1, 2]), family).tolist() == [2, 1, 0]
+    assert possible(np.array([1, 0, 2]), family).tolist() == [2, 1, 0]
+    assert possible(np.array([1, 0, 2]), TABLE).tolist() == [1, 0, 2]
 
 
 def test_a_curve_is_the_mean_over_orders_of_what_validation_chooses() -> None:
@@ -95,8 +117,14 @@ def test_a_round_of_all_strategies_is_kept(tmp_path: Path, capsys: pytest.Captur
     ]
     assert search_value.main([*command, *short]) == 0
     rows = pd.read_csv(out)
-    assert rows.groupby("strategy").size().to_dict() == {"darts": 1, "fixed": 1, "random": search_value.DRAWS}
+    assert rows.groupby("strategy").size().to_dict() == {
+        "darts": 1,
+        "families": 1,
+        "fixed": 1,
+        "random": search_value.DRAWS,
+    }
     assert rows[rows["strategy"] == "random"][["bits", "timesteps"]].drop_duplicates().shape[0] > 1
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert search_value.main([*command, "--storage", str(tmp_path / "none")]) == 0  # all rounds are in the CSV
     assert search_value.main(["digits", "--seeds", "0", "--out", str(out)]) == 0  # the table alone
-    assert capsys.readouterr().out.count("| darts | 1 |") == 2
+    assert capsys.readouterr().out.count("| darts | 1 |") == 3

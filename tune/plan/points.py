@@ -130,7 +130,13 @@ def default_points(preset: str, recipe: Recipe | None = None) -> list[SearchPoin
 
 
 def _hand_written_levels(recipe: Recipe) -> list[dict[str, int]]:
-    """Bits and T from dear to cheap: all of both, then the fewest bits at two timesteps and at one."""
+    """Bits and T: all pairs of bits and a power of two where networks start from one another, which makes them cheap.
+
+    Where each is trained from scratch: all of both, then the fewest bits at two timesteps and at one.
+    """
+    if recipe.warm_epochs:
+        powers = [2**k for k in range(recipe.timesteps.bit_length())]
+        return [{"held_bits": b, "held_timesteps": t} for t in powers for b in reversed(recipe.bit_widths)]
     pairs = [
         (recipe.bit_widths[-1], recipe.timesteps),
         (recipe.bit_widths[0], min(2, recipe.timesteps)),

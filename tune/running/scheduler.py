@@ -25,6 +25,8 @@ _START = (0, 0)  # phase and epoch before the first report
 class ParetoScheduler(FIFOScheduler):
     """Stops trials that are far from the front; starts them in the order in which they come.
 
+    A network that started from another one's weights has fewer epochs. It stands on no rung and is never stopped.
+
     Args:
         halving: the rule's settings.
         records: called before the first decision.
@@ -94,7 +96,8 @@ class ParetoScheduler(FIFOScheduler):
         Rungs of the same phase count: a retrained network's accuracy is no entry for the search.
         """
         before, here = self._reached.get(trial, _START), _place(record)
-        if here <= before:
+        whole = {"search": self.halving.search_epochs, "retrain": self.halving.retrain_epochs}[record["phase"]]
+        if here <= before or record.get("epochs", whole) < whole:
             return []
         self._reached[trial] = here
         since = before[1] if before[0] == here[0] else 0

@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from litesnn.checks import InputError
 from tune.storage.paths import StoragePath, read_bytes, read_files, read_text, remove, set_aside, write_text
 from tune.storage.rows import (
     FAILED,
+    FINISHED,
     OUTCOMES,
     STOPPED,
     UNFINISHED,
@@ -65,6 +66,23 @@ class TrialFolder:
         """Says what the trial is about; the recipe lies beside the genotype for whoever takes it elsewhere."""
         write_json(self.path / "point.json", point)
         write_json(self.path / "recipe.json", recipe)
+
+    def parent(self, name: str) -> TrialFolder | None:
+        """The trial from whose weights this one starts; what an earlier attempt has decided stands.
+
+        Args:
+            name: of a trial of the same experiment; nothing: there is none.
+
+        Returns:
+            Its folder; None if it has not finished, or none is named.
+        """
+        decided = (read_json(self.path / "point.json") or {}).get("parent")
+        if decided is not None:
+            return replace(self, path=self.path.parent / decided) if decided else None
+        if not name:
+            return None
+        other = replace(self, path=self.path.parent / name)
+        return other if (other.read_result() or {}).get("status") == FINISHED else None
 
     def claim(self) -> str:
         """Writes down which attempt of the trial may write here from now on, and returns its mark for ``is_claimed_by``.

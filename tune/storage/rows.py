@@ -27,6 +27,7 @@ COLUMNS = [
     "held_bits",
     "held_timesteps",
     "seed",
+    "parent",
     "phase",
     "epoch",
     "val_accuracy",
@@ -55,7 +56,7 @@ COLUMNS = [
     "retrain_core_seconds",
     "ended_at",
 ]
-_TEXTS = {"trial", "status", "reason", "phase", "bits", "ended_at"}
+_TEXTS = {"trial", "status", "reason", "parent", "phase", "bits", "ended_at"}
 _COUNTS = {
     "channels",
     "held_bits",

@@ -21,6 +21,8 @@ from litesnn.device import cap_gpu_memory, prepare_cpu
 from litesnn.export.convert import pack
 from litesnn.export.sizes import measure_sizes
 from litesnn.joint_search import Search
+from litesnn.model import Model
+from litesnn.network import Network
 from litesnn.phase import EpochRecord, Phase
 from litesnn.retraining import Retrain, RetrainResult
 from litesnn.strategies import held_by, unsearched
@@ -49,7 +51,8 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
     """The function trainable: runs the trial of ``config`` on the resources that Ray gave it.
 
     Args:
-        config: ``point`` (λ1, λ2, p and, if it is not the recipe's, C), ``seed``, ``recipe``, ``folder`` and ``trial``, its name.
+        config: ``point`` (λ1, λ2, p and, if it is not the recipe's, C), ``seed``, ``recipe``, ``folder``, ``trial``, its name, and
+            ``parent``, the name of the trial from whose weights it starts, or nothing.
         data: arrays of both phases, from the object store.
     """
     resources = ray_tune.get_context().get_trial_resources().required_resources
@@ -87,7 +90,8 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         )
     recipe, searches = Recipe.from_dict(config["recipe"]), folder.path.parent.parent / "searches"
     try:
-        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, warn, searches)
+        parent = config.get("parent", "")
+        search_and_retrain(point, recipe, config["seed"], folder, data, device, report, say, warn, searches, parent)
     except SystemExit:  # how Ray ends what waits in a report
         log.broken_off()
         raise
@@ -145,6 +149,7 @@ def search_and_retrain(
     say: Say = lambda notice: None,
     warn: Say = lambda notice: None,
     searches: StoragePath | None = None,
+    parent: str = "",
 ) -> None:
     """Runs a trial from wherever its folder says it stopped to its result.
 
@@ -166,6 +171,8 @@ def search_and_retrain(
         say: told what was out of the ordinary, before the epoch is reported that it has to do with.
         warn: told at once what may pass, such as a storage that does not answer.
         searches: the experiment's folder of finished searches; None: there is none.
+        parent: the trial beside this one from whose weights the retraining starts; where it has not finished, or none is named, the
+            network is trained from scratch.
 
     Raises:
         InputError: a file of another recipe, or a storage that stays unusable.
@@ -177,14 +184,17 @@ def search_and_retrain(
         return
     patient(folder.clear_result)
     wide = recipe.at(point)
-    patient(lambda: folder.write_start({**point.to_dict(), "seed": seed}, wide.to_dict()))
+    start = patient(lambda: folder.parent(parent))
+    wide = wide if start is None else wide.warm()
+    known = {**point.to_dict(), "seed": seed, "parent": "" if start is None else start.path.name}
+    patient(lambda: folder.write_start(known, wide.to_dict()))
     attempt = _Attempt(folder, patient(folder.claim), report, say, patient)
     searched = replace(point, channels=0)
     shared = None if searches is None else searches / f"{Trial(point=searched, seed=seed).name}.json"
     try:
         given = unsearched(point, recipe, seed)
         genotype = _search(searched, recipe, seed, attempt, data["search"], device, shared, given)
-        trained = _retrain(genotype, wide, seed, attempt, data["retrain"], device)
+        trained = _retrain(genotype, wide, seed, attempt, data["retrain"], device, start)
     except DivergedError as error:
         reason = str(error)
         patient(lambda: folder.write_result(DIVERGED, reason=reason))
@@ -294,12 +304,26 @@ def _search(
 
 
 def _retrain(
-    genotype: Genotype, recipe: Recipe, seed: int, attempt: _Attempt, arrays: Arrays, device: torch.device
+    genotype: Genotype,
+    recipe: Recipe,
+    seed: int,
+    attempt: _Attempt,
+    arrays: Arrays,
+    device: torch.device,
+    start: TrialFolder | None,
 ) -> RetrainResult:
-    run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device)
+    trained = None if start is None else attempt.patient(lambda: _network_of(start, device))
+    run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device, start=trained)
     searched = [record for record in attempt.folder.read_records() if record["phase"] == Search.name]
     attempt.complete(run, searched)
     return run.finish()
+
+
+def _network_of(folder: TrialFolder, device: torch.device) -> Network:
+    with local_copy(folder.model) as path:
+        if path is None:
+            raise InputError(f"start: expected the network of {folder.path.name}, got no file")
+        return Model.load(path, device).network
 
 
 def _figures(result: RetrainResult, val_samples: int, device: torch.device) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -26,10 +26,12 @@ class Estimate:
         recipe: of its trials.
         slots: how many of them run at once.
         stopping: whether trials are stopped early.
+        shares: of the trials to come, in their order, the share of a whole trial's epochs that each has; none: all are whole.
     """
 
-    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool) -> None:
+    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool, shares: Sequence[float] = ()) -> None:
         self.epochs = {"search": recipe.all_epochs - recipe.retrain_epochs, "retrain": recipe.retrain_epochs}
+        self._shares = list(shares)
         self.slots, self.share = max(1, slots), KEPT_SHARE if stopping else 1.0
         self.ratio = work_ratio(recipe)
         self._warming = self.slots  # processes whose first epoch is still to come
@@ -42,9 +44,10 @@ class Estimate:
         if self._warming < 0 or seconds >= _WARM_UP:
             self._seconds[phase].append(seconds)
 
-    def end(self, seconds: float) -> None:
-        """A trial is over that took so many seconds in all."""
-        self._spent.append(seconds)
+    def end(self, seconds: float, *, whole: bool = True) -> None:
+        """A trial is over that took so many seconds in all; only ``whole`` ones say what others will take."""
+        if whole:
+            self._spent.append(seconds)
 
     def remaining(self, waiting: int, running: Iterable[Mapping[str, Any]]) -> float | None:
         """Seconds until the end; None before the first epoch that is a measure.
@@ -63,9 +66,12 @@ class Estimate:
         full = sum(cost.values())
         expected = full * self.share
         typical = min(full, (_PRIOR_TRIALS * expected + sum(self._spent)) / (_PRIOR_TRIALS + len(self._spent)))
-        left = waiting * typical
+        left = (sum(self._shares[-waiting:]) if self._shares and waiting else waiting) * typical
         for last in running:
             phase = last.get("phase", "search")
+            if self._shares and "epochs" in last:
+                left += known.get(phase, 0.0) * (last["epochs"] - last["epoch"])
+                continue
             spent = cost[phase] * last.get("epoch", 0) / max(1, self.epochs[phase]) + (
                 cost["search"] if phase == "retrain" else 0
             )

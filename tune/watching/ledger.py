@@ -182,7 +182,7 @@ class Ledger:
         state.state, state.phase, state.heard = state_of(row), "", None
         if name not in self.ended:
             self.ended.add(name)
-            self.estimate.end(float(row["seconds"] or 0))
+            self.estimate.end(float(row["seconds"] or 0), whole=not row["parent"])
         self.rows[name] = row
         if row["status"] == FINISHED:  # of what was not on the front nothing can come to be
             kept = self.front[self.front["trial"] != name].to_dict("records")
