@@ -83,10 +83,15 @@ def keep(rows: pd.DataFrame, file: Path) -> None:
 def charged(trials: pd.DataFrame) -> np.ndarray:
     """Core-seconds ``[N]`` after each trial, in the order of the rows: of points that share a search the first pays for it."""
     point = trials[["lambda1", "lambda2", "p", "held_bits", "held_timesteps", "seed"]].fillna(0)
-    seconds = "core_seconds" if "search_core_seconds" in trials else "seconds"  # of before processor time was recorded
-    search = trials[f"search_{seconds}"].groupby([point[name] for name in point]).transform("max")
+    search = _seconds(trials, "search").groupby([point[name] for name in point]).transform("max")
     search = search.where(~point.duplicated(), 0.0)
-    return np.cumsum((search + trials[f"retrain_{seconds}"]).to_numpy())
+    return np.cumsum((search + _seconds(trials, "retrain")).to_numpy())
+
+
+def _seconds(trials: pd.DataFrame, phase: str) -> pd.Series:
+    """Processor time; the duration where that was not recorded."""
+    recorded = trials.get(f"{phase}_core_seconds", pd.Series(np.nan, trials.index))
+    return recorded.fillna(trials[f"{phase}_seconds"]) if f"{phase}_seconds" in trials else recorded
 
 
 def possible(order: np.ndarray, trials: pd.DataFrame) -> np.ndarray:

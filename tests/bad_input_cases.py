@@ -29,6 +29,7 @@ RECIPE_CASES = [
     ("--weight-lr nan", "weight_lr: expected a finite number"),
     ("--weight-lr x", "weight_lr: expected a number"),
     ("--retrain-epochs 0", "retrain_epochs: expected"),
+    ("--warm-epochs -1", "warm_epochs: expected an integer of at least 0"),
     ("--val-fraction 1", "val_fraction: expected"),
     ("--test-fraction 0", "test_fraction: expected a finite number above 0 and below 1"),
     ("--resize stretch", "resize: expected one of crop, none, got 'stretch'"),

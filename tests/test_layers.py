@@ -14,14 +14,14 @@ ROOMS = ("storage", "results", "plan", "trials", "running", "watching", "views")
 _WITHOUT_RAY_OR_TORCH = {
     "storage": "folder paths rows store",
     "results": "amounts compare front goals intervals merge pick published reference summary",
-    "plan": "points points_table space",
+    "plan": "families points points_table space",
     "trials": "patience reasons",
     "running": "facts halving program settings",
     "watching": "ledger live metrics outcomes",
     "views": "cell_drawing look plot report page.experiment page.details page.one_file dashboard.serve dashboard.server",
 }
 WITHOUT_RAY_OR_TORCH = [f"{room}.{name}" for room, names in _WITHOUT_RAY_OR_TORCH.items() for name in names.split()]
-_WITH_RAY = "launch running/cluster running/scheduler running/searcher trials/trial watching/enough watching/events watching/loggers watching/metrics_ray watching/watchdog"
+_WITH_RAY = "launch running/cluster running/scheduler running/searcher running/waiting trials/trial watching/enough watching/events watching/loggers watching/metrics_ray watching/watchdog"
 WITH_RAY = {f"tune/{name}.py" for name in _WITH_RAY.split()}
 
 

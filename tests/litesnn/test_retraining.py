@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,25 @@ def test_without_a_head(tiny_recipe: Callable[..., Recipe], tiny_dataset: Datase
     x = tiny_dataset.normalise(tiny_dataset.train.inputs[:8])
     assert run.network(x, 2).aux_logits is None
     run.run_epoch()
+
+
+def test_a_start_gives_the_weights_of_another_network_and_nothing_of_its_bits_and_timesteps(
+    tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset, tiny_genotype: Genotype
+) -> None:
+    recipe = tiny_recipe(retrain_epochs=1)
+    first = retrain(tiny_genotype, recipe, dataset=tiny_dataset, seed=3).model.network
+    other = replace(tiny_genotype, bits=(4,) * len(tiny_genotype.bits), timesteps=1)
+    run = Retrain(other, recipe, tiny_dataset, seed=4, device=CPU, start=first)
+    given, got = first.state_dict(), run.network.state_dict()
+    assert all(torch.equal(got[name], value) for name, value in given.items())
+    assert run.genotype == other and run.evaluate(tiny_dataset.val).rates.shape[1] == 1
+    run.run_epoch()
+    cold = Retrain(other, recipe, tiny_dataset, seed=4, device=CPU)
+    heads = [name for name in cold.network.state_dict() if name.startswith("auxiliary.")]
+    assert heads, "which no file has, and which keep their initial values"
+    wide = tiny_recipe(retrain_channels=2 * recipe.retrain_channels)
+    with pytest.raises(InputError, match="start: expected weights of the same cell, width and classes"):
+        retrain(other, wide, dataset=tiny_dataset, start=first)
 
 
 def test_the_test_split_is_read_once_at_the_end(

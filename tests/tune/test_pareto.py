@@ -189,3 +189,35 @@ def _is_trial(process: psutil.Process) -> bool:
         return "ImplicitFunc" in " ".join(process.cmdline())
     except psutil.Error:
         return False
+
+
+def test_a_family_runs_from_its_root_and_goes_on_when_the_command_is_repeated(
+    standing_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Also where the root fails: its children are trained from scratch then, and stay so."""
+    points = ["--points", "0,0,0,4,4,1 0,0,0,4,1,1 0,0,0,4,1,2"]
+    family = ["--strategy", "fixed", "--warm-epochs", "1", *points]
+    first = join(standing_cluster, tmp_path, *family, "--seeds", "2")
+    table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
+    names = [f"l1_0-l2_0-p_0-b_{b}-t_{t}" for b, t in ((4, 1), (1, 1), (1, 2))]
+    for seed in (0, 1):
+        root, child, grandchild = (f"{name}-seed_{seed}" for name in names)
+        assert list(table.loc[[root, child, grandchild], "parent"]) == ["", root, child]
+        assert list(table.loc[[root, child, grandchild], "retrain_epochs"]) == [3, 1, 1]
+        ends = table.loc[[root, child, grandchild], "ended_at"]
+        assert list(ends) == sorted(ends)
+    assert "6 trials, 0 of them over before" in first
+    again = join(standing_cluster, tmp_path, *family, "--seeds", "3")
+    assert "9 trials, 6 of them over before" in again
+    assert len(pd.read_csv(tmp_path / "digits" / "trials.csv")) == 9
+
+
+def test_children_of_a_root_that_fails_are_trained_from_scratch(standing_cluster: Cluster, tmp_path: Path) -> None:
+    family = ["--strategy", "fixed", "--warm-epochs", "1", "--points", "0,0,0,4,4,1 0,0,0,4,1,1"]
+    blocked = tmp_path / "digits" / "trials" / "l1_0-l2_0-p_0-b_4-t_1-seed_0"
+    blocked.mkdir(parents=True)
+    (blocked / "genotype.json").write_text("{")
+    join(standing_cluster, tmp_path, *family)
+    table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
+    assert list(table.sort_values("held_bits")["status"]) == ["finished", "failed"]
+    assert table.loc["l1_0-l2_0-p_0-b_1-t_1-seed_0", ["parent", "retrain_epochs"]].tolist() == ["", 3]

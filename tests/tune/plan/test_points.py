@@ -49,9 +49,13 @@ def test_default_widths_follow_the_recipe() -> None:
 
 def test_default_points_of_strategies_without_a_search() -> None:
     """A hand-written cell has bits and T in place of λ; chance has the widths alone."""
-    fixed = default_points("digits", Recipe.preset("digits", strategy="fixed"))
+    fixed = default_points("digits", Recipe.preset("digits", strategy="fixed", warm_epochs=0))
     assert [(p.channels, p.held_bits, p.held_timesteps) for p in fixed] == [
         (c, *held) for c in (8, 16, 0, 32) for held in ((4, 4), (1, 2), (1, 1))
+    ]
+    families = default_points("digits", Recipe.preset("digits", strategy="fixed"))
+    assert [(p.channels, p.held_bits, p.held_timesteps) for p in families] == [
+        (c, bits, timesteps) for c in (8, 16, 0, 32) for timesteps in (1, 2, 4) for bits in (4, 2, 1)
     ]
     assert default_points("digits", Recipe.preset("digits", strategy="random")) == [
         SearchPoint(lambda1=0, lambda2=0, p=0, channels=c) for c in (8, 16, 0, 32)

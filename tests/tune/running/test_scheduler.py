@@ -98,6 +98,15 @@ def test_stops_at_a_rung_and_says_why() -> None:
     assert scheduler.debug_string().startswith("Halving over search 2: 2, search 4: 0")
 
 
+def test_a_network_that_started_from_another_one_stands_on_no_rung() -> None:
+    """Its epochs are fewer, and no measure for those of others."""
+    scheduler = scheduler_on(*search("a", 8))
+    for epoch in (4, 8):
+        short = SimpleNamespace(trial_id="warm"), {**record("warm", "retrain", epoch, WORSE), "epochs": 8}
+        assert report(scheduler, "a", "retrain", epoch) == GO and scheduler.on_trial_result(None, *short) == GO
+    assert all("warm" not in found for found in scheduler.rungs.entries.values())
+
+
 def test_a_report_that_jumps_is_recorded_at_every_rung_of_its_phase() -> None:
     scheduler = scheduler_on()
     report(scheduler, "a", "search", 5)

@@ -45,7 +45,15 @@ def run(folder: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int | 
     return reported
 
 
-TIMES = {"seconds", "search_seconds", "retrain_seconds", "search_core_seconds", "retrain_core_seconds", "ended_at"}
+TIMES = {
+    "seconds",
+    "core_seconds",
+    "search_seconds",
+    "retrain_seconds",
+    "search_core_seconds",
+    "retrain_core_seconds",
+    "ended_at",
+}
 
 
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
@@ -244,6 +252,61 @@ def test_a_strategy_without_a_search_retrains_alone(
     assert (row["held_bits"], row["held_timesteps"], row["search_seconds"]) == (2, None, 0)
     assert expected.bits == (2,) * recipe.cells
     assert (row["bits"], row["timesteps"]) == (" ".join("2" * recipe.cells), expected.timesteps)
+
+
+def test_a_network_that_starts_from_another_one_equals_that_retraining_by_hand(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
+) -> None:
+    """Interrupted after its first epoch: it keeps its parent, however that stands meanwhile."""
+    plain = replace(recipe, strategy="fixed", warm_epochs=2)
+    point, cheaper = (
+        SearchPoint(lambda1=0, lambda2=0, p=0, held_bits=b, held_timesteps=t) for b, t in ((4, 1), (1, 2))
+    )
+    root, folder = TrialFolder(tmp_path / "root"), TrialFolder(tmp_path / "warm")
+    search_and_retrain(point, plain, 7, root, data, CPU, lambda record: None)
+    reported: list[EpochRecord] = []
+
+    def once(record: EpochRecord) -> None:
+        reported.append(record)
+        raise Killed
+
+    with contextlib.suppress(Killed):
+        search_and_retrain(cheaper, plain, 7, folder, data, CPU, once, parent="root")
+    search_and_retrain(cheaper, plain, 7, folder, data, CPU, reported.append)
+    assert steps(reported) == [("retrain", 1), ("retrain", 1), ("retrain", 2)]
+    assert {record.epochs for record in reported} == {2} and folder.row()["parent"] == "root"
+    genotype = unsearched(cheaper, plain, 7)
+    assert genotype is not None
+    warm = replace(plain, retrain_epochs=2, retrain_lr=plain.retrain_lr / 2)
+    by_hand = Retrain(genotype, warm, from_arrays(data["retrain"]), seed=7, device=CPU)
+    by_hand.network.load_state_dict(Model.load(root.model, CPU).network.state_dict(), strict=False)
+    for _ in range(2):
+        by_hand.run_epoch()
+    expected, got = by_hand.network.state_dict(), Model.load(folder.model, CPU).network.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in got.items())
+
+
+@pytest.mark.parametrize("status", [None, "stopped", "failed"])
+def test_a_network_whose_parent_has_not_finished_is_trained_from_scratch(
+    tmp_path: Path, recipe: Recipe, data: dict[str, Arrays], status: str | None
+) -> None:
+    """And stays so when the parent has finished later."""
+    plain = replace(recipe, strategy="fixed", warm_epochs=2)
+    point = SearchPoint(lambda1=0, lambda2=0, p=0, held_bits=1, held_timesteps=1)
+    root, folder = TrialFolder(tmp_path / "root"), TrialFolder(tmp_path / "cold")
+    if status:
+        root.write_result(status, reason="bad luck")
+
+    def once(record: EpochRecord) -> None:
+        raise Killed
+
+    with contextlib.suppress(Killed):
+        search_and_retrain(point, plain, 7, folder, data, CPU, once, parent="root")
+    search_and_retrain(point, plain, 7, root, data, CPU, lambda record: None)
+    search_and_retrain(point, plain, 7, folder, data, CPU, lambda record: None, parent="root")
+    row, same = folder.row(), root.row()
+    assert row["parent"] == "" and row["retrain_epochs"] == recipe.retrain_epochs
+    assert row["test_accuracy"] == same["test_accuracy"] and row["file_bits"] == same["file_bits"]
 
 
 def test_a_search_of_a_point_that_states_bits_and_timesteps(

@@ -27,6 +27,19 @@ def test_by_hand() -> None:
     assert estimate.remaining(0, [{"phase": "retrain", "epoch": 1}]) == pytest.approx(2 / 2)
 
 
+def test_trials_that_start_from_others_count_by_their_epochs() -> None:
+    """The last ones of the list are those that wait; the share of epochs that they have is known beforehand."""
+    recipe = Recipe.preset("digits", strategy="fixed", retrain_epochs=20, warm_epochs=5)
+    estimate = Estimate(recipe, 1, stopping=False, shares=[1.0, 1.0, 0.25, 0.25])
+    for seconds in (9.0, 2.0):
+        estimate.epoch("retrain", seconds)
+    assert estimate.remaining(4, []) == pytest.approx(2.5 * 20 * 2)
+    running = [{"phase": "retrain", "epoch": 2, "epochs": 5}, {"phase": "retrain", "epoch": 19, "epochs": 20}]
+    assert estimate.remaining(1, running) == pytest.approx(0.25 * 40 + 3 * 2 + 1 * 2)
+    estimate.end(10.0, whole=False)
+    assert estimate.remaining(4, []) == pytest.approx(2.5 * 20 * 2)
+
+
 def test_one_slow_first_epoch_is_no_measure() -> None:
     estimate = Estimate(RECIPE, 1, stopping=False)
     for seconds in (59.0, 2.0, 2.0):
