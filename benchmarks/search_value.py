@@ -134,7 +134,7 @@ def curves(rows: pd.DataFrame) -> Curves:
     names = [name for name in STRATEGIES if known[name]]
     rounds = sorted(set.intersection(*(known[name] for name in names)))
     found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
-    spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in STRATEGIES}
+    spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in names}
     budgets = max(spent.values()) * BUDGETS
     means = {
         name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])

@@ -125,6 +125,7 @@ function figures(row) {
     ["p", row.p === null ? "" : `${general(row.p)} %`],
     ["C", general(row.channels)],
     ["seed", general(row.seed)],
+    ["starts from", row.parent ?? ""],
     ["epochs", `${row.search_epochs ?? 0} + ${row.retrain_epochs ?? 0}`],
     ["took", row.seconds === null ? "" : duration(row.seconds)],
   ];
