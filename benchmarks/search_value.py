@@ -37,10 +37,12 @@ STRATEGIES = {
     "families": "--strategy fixed",
 }
 """Options of each; ``families`` are networks of the hand-written cell that start from one another's weights."""
+ALONE = "darts alone"
+"""The trials of darts, each charged for a search of its own."""
 DRAWS = 3
 """Random networks per width, so that there are as many trials as points of the other strategies."""
 ORDERS = 50
-BUDGETS = np.arange(1, 41) / 40
+BUDGETS = np.arange(1, 101) / 100
 """Of a curve, as shares of what the dearest strategy spends."""
 _CORNER = {f"reference_{name}": name for name in Reference.__dataclass_fields__}
 _KEPT = f"""strategy round trial parent status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
@@ -80,11 +82,14 @@ def keep(rows: pd.DataFrame, file: Path) -> None:
     write_text(file, pd.concat([others, rows], ignore_index=True).to_csv(index=False, float_format="%.8g"))
 
 
-def charged(trials: pd.DataFrame) -> np.ndarray:
-    """Core-seconds ``[N]`` after each trial, in the order of the rows: of points that share a search the first pays for it."""
+def charged(trials: pd.DataFrame, *, alone: bool = False) -> np.ndarray:
+    """Core-seconds ``[N]`` after each trial, in the order of the rows.
+
+    Of points that share a search the first pays for it; with ``alone`` each has one of its own.
+    """
     point = trials[["lambda1", "lambda2", "p", "held_bits", "held_timesteps", "seed"]].fillna(0)
     search = _seconds(trials, "search").groupby([point[name] for name in point]).transform("max")
-    search = search.where(~point.duplicated(), 0.0)
+    search = search if alone else search.where(~point.duplicated(), 0.0)
     return np.cumsum((search + _seconds(trials, "retrain")).to_numpy())
 
 
@@ -107,14 +112,14 @@ def possible(order: np.ndarray, trials: pd.DataFrame) -> np.ndarray:
     return np.array(list(found))
 
 
-def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int) -> np.ndarray:
+def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int, *, alone: bool = False) -> np.ndarray:
     """Mean hypervolume at each of the budgets, in core-seconds, over random orders of the trials of one experiment."""
     corner = Reference(**{name: float(trials[column].iloc[0]) for column, name in _CORNER.items()})
     known: dict[frozenset[int], float] = {}
     draw, values = np.random.default_rng(seed), np.zeros((ORDERS, len(budgets)))
     for row in values:
         order = possible(draw.permutation(len(trials)), trials)
-        counts = np.searchsorted(charged(trials.iloc[order]), budgets, side="right")
+        counts = np.searchsorted(charged(trials.iloc[order], alone=alone), budgets, side="right")
         for index, count in enumerate(counts):
             over = frozenset(order[:count].tolist())
             if over not in known:
@@ -134,28 +139,42 @@ def curves(rows: pd.DataFrame) -> Curves:
     names = [name for name in STRATEGIES if known[name]]
     rounds = sorted(set.intersection(*(known[name] for name in names)))
     found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
-    spent = {name: float(np.median([charged(trials)[-1] for trials in found[name]])) for name in names}
+    sources = {name: (name, False) for name in names} | {ALONE: ("darts", True)}
+    spent = {
+        label: float(np.median([charged(trials, alone=alone)[-1] for trials in found[name]]))
+        for label, (name, alone) in sources.items()
+    }
     budgets = max(spent.values()) * BUDGETS
     means = {
-        name: np.array([curve(trials, budgets, seed) for seed, trials in zip(rounds, found[name], strict=True)])
-        for name in names
+        label: np.array([curve(trials, budgets, r, alone=alone) for r, trials in zip(rounds, found[name], strict=True)])
+        for label, (name, alone) in sources.items()
     }
     return spent, budgets, means
 
 
 def report(measured: Curves) -> str:
-    """Each strategy's core-seconds and hypervolume, and darts' lead at the core-seconds that all strategies spend."""
+    """Core-seconds and hypervolume, the lead over darts at what the cheapest spends, and when the front is worth what darts' is."""
     spent, budgets, found = measured
     at = int(np.searchsorted(budgets, min(spent.values()), side="right")) - 1
+    aim = found["darts"][:, -1].mean()
     lines = []
     for name, values in found.items():
-        lead = found["darts"][:, at] - values[:, at]
-        error = f" ± {sem(lead):.3f}" if len(lead) > 1 else ""
-        text = "" if name == "darts" else f"{lead.mean():+.3f}{error}"
+        lead, reached = values[:, at] - found["darts"][:, at], values.mean(axis=0) >= aim
+        text = f"{lead.mean():+.3f}" + (f" ± {sem(lead):.3f}" if len(lead) > 1 else "")
         means = [f"{values[:, place].mean():.3f}" for place in (-1, at)]
-        lines.append([name, str(len(values)), f"{spent[name]:.0f}", *means, text])
+        until = f"{budgets[reached.argmax()]:.0f}" if reached.any() else "never"
+        lines.append([name, str(len(values)), f"{spent[name]:.0f}", *means, "" if name == "darts" else text, until])
     here = f"at {budgets[at]:.0f} core-s"
-    return markdown(["strategy", "seeds", "core-s", "hypervolume, all trials", here, "lead of darts there"], lines)
+    head = [
+        "strategy",
+        "seeds",
+        "core-s",
+        "hypervolume, all trials",
+        here,
+        "lead over darts there",
+        "core-s to darts' front",
+    ]
+    return markdown(head, lines)
 
 
 def draw(measured: Curves, file: Path) -> None:

@@ -37,6 +37,7 @@ TABLE = pd.DataFrame(
 def test_points_that_share_a_search_pay_for_it_once() -> None:
     assert charged(TABLE).tolist() == [40, 45, 69]
     assert charged(TABLE.iloc[[1, 2, 0]]).tolist() == [35, 59, 69]
+    assert charged(TABLE, alone=True).tolist() == [40, 75, 99]
     other_bits = TABLE.assign(held_bits=[np.nan, 1, np.nan], search_seconds=[30.0, 25.0, 20.0])
     assert charged(other_bits).tolist() == [40, 70, 94]
 
@@ -93,10 +94,19 @@ def test_the_lead_is_paired_by_seed() -> None:
         for seed in (0, 1)
     )
     lines = report(curves(rows)).splitlines()
-    assert lines[2].startswith("| darts | 2 | 69 |") and lines[2].endswith("|  |")
-    assert lines[4].endswith("| +0.000 ± 0.000 |")
-    difference = float(lines[3].split("|")[-2].split("±")[0])
-    assert difference == pytest.approx(0.1 * (1 + 4 - 1), abs=2e-3) and lines[3].endswith("± 0.000 |")
+    cells = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in lines[2:]}
+    assert cells["darts"][:3] == ["darts", "2", "69"] and cells["darts"][5] == ""
+    assert cells["fixed"][5] == "+0.000 ± 0.000" and cells["fixed"][6] == cells["darts"][6]
+    difference = float(cells["random"][5].split("±")[0])
+    budget = np.array([99 * 0.69])  # the last hundredth that the cheapest can pay
+    by_round = [
+        curve(TABLE.assign(test_accuracy=TABLE["test_accuracy"] - 10 - seed), budget, seed)
+        - curve(TABLE.assign(test_accuracy=TABLE["test_accuracy"] - seed), budget, seed)
+        for seed in (0, 1)
+    ]
+    assert difference == pytest.approx(np.mean(by_round), abs=2e-3) and difference < -0.3
+    assert cells["random"][6] == "never" and cells["darts alone"][2] == "99"
+    assert float(cells["darts alone"][6]) > float(cells["darts"][6])
 
 
 @pytest.mark.cluster

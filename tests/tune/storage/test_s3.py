@@ -5,6 +5,7 @@ import pickle
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -96,6 +97,24 @@ def test_a_trial_killed_in_both_phases_ends_with_the_same_bits_as_a_local_one(
         path.name for path in local.trial("t").path.iterdir()
     }
     assert run(remote.trial("t"), recipe, data) == []
+
+
+def test_a_network_starts_from_one_in_the_bucket(bucket: StoragePath, recipe: Recipe, data: dict[str, Arrays]) -> None:
+    """Killed after an epoch and continued, like any other trial."""
+    plain, folders = replace(recipe, strategy="fixed", warm_epochs=2), Experiment(bucket)
+    points = [SearchPoint(lambda1=0, lambda2=0, p=0, held_bits=bits, held_timesteps=1) for bits in (4, 1)]
+    search_and_retrain(points[0], plain, 7, folders.trial("root"), data, CPU, lambda record: None)
+    epochs: list[int] = []
+
+    def once(record: EpochRecord) -> None:
+        epochs.append(record.epoch)
+        raise Killed
+
+    with contextlib.suppress(Killed):
+        search_and_retrain(points[1], plain, 7, folders.trial("warm"), data, CPU, once, parent="root")
+    warm = folders.trial("warm")
+    search_and_retrain(points[1], plain, 7, warm, data, CPU, lambda record: epochs.append(record.epoch), parent="root")
+    assert epochs == [1, 1, 2] and warm.row()["parent"] == "root" and warm.row()["status"] == FINISHED
 
 
 def test_a_diverging_point(bucket: StoragePath, recipe: Recipe, data: dict[str, Arrays]) -> None:
