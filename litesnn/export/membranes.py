@@ -64,15 +64,19 @@ class Neuron:
         parts, before, unit = [], np.zeros((1, len(bounds)), np.int64), 1
         for length in range(1, self.timesteps + 1):
             bias = sum(self.tau**j for j in range(length))
-            if len(before) * math.prod(map(len, steps)) > _MOST_TOGETHER:  # what fired before is asked no more
+            together = len(before) * math.prod(map(len, steps))
+            if length == 1 or together > _MOST_TOGETHER:  # nothing fired before, or it is asked no more
                 sets = [_sums(low, high, length, tau) for low, high in bounds]
-                parts.append(self._near(self._on_either_side(sets, bias), bias))
+                last = self._longest([len(values) for values in sets])
+                parts.append(self._near(self._on_either_side(sets, last, bias), last, bias))
+            if together > _MOST_TOGETHER or self.timesteps == 1:
                 continue
-            sums = (tau.numerator * before)[:, None] + unit * _grid(steps)
-            arrived = _distinct(sums.reshape(-1, len(bounds)))
-            fired = self._above(arrived / unit, bias) > 0
-            parts.append(self._near(arrived / unit, bias))
-            before, unit = arrived[~fired], unit * tau.denominator
+            sums = ((tau.numerator * before)[:, None] + unit * _grid(steps)).reshape(-1, len(bounds))
+            if length > 1:
+                parts.append(self._near(sums / unit, self._longest(_lengths(sums)), bias))
+            if length < self.timesteps:
+                sums = _distinct(sums[self._above(sums / unit, bias) <= 0])
+                before, unit = sums, unit * tau.denominator
         near, rest = zip(*parts, strict=True)
         return np.concatenate(near), np.concatenate(rest)
 
@@ -86,9 +90,9 @@ class Neuron:
         above: Array = sums @ self._weights + bias * self.worth[-1] - self.v_threshold
         return above
 
-    def _on_either_side(self, sets: list[Array], bias: float) -> Array:
-        """Of all combinations of the sums of ``sets`` the two next to the threshold on the longest axis."""
-        weights, last = self._weights, self._longest([len(values) for values in sets])
+    def _on_either_side(self, sets: list[Array], last: int, bias: float) -> Array:
+        """Of all combinations of the sums of ``sets`` the two next to the threshold on the axis ``last``."""
+        weights = self._weights
         grid = _grid([np.zeros(1) if index == last else values for index, values in enumerate(sets)])
         place = np.searchsorted(sets[last], -self._above(grid, bias) / weights[last])
         both = np.concatenate([grid, grid])
@@ -99,9 +103,8 @@ class Neuron:
         """The axis of most sums that make a difference."""
         return max(range(len(lengths)), key=lambda index: lengths[index] if self._weights[index] else 0)
 
-    def _near(self, sums: Array, bias: float) -> tuple[Array, Array]:
-        """Of membranes that differ in one sum only the highest that does not fire and the lowest that does."""
-        last = self._longest([len(np.unique(column)) for column in sums.T])
+    def _near(self, sums: Array, last: int, bias: float) -> tuple[Array, Array]:
+        """Of membranes that differ in the sum ``last`` only the highest that does not fire and the lowest that does."""
         above, others = self._above(sums, bias), np.delete(sums, last, 1)
         chosen = []
         for some in (np.flatnonzero(above > 0), np.flatnonzero(above <= 0)):
@@ -116,6 +119,12 @@ class Neuron:
 def _grid(axes: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Every combination of one value of each axis, ``[M, axes]``."""
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], 1)
+
+
+def _lengths(rows: NDArray[np.int64]) -> list[int]:
+    """How many different values each column has."""
+    low = rows.min(0, initial=np.iinfo(np.int64).max)
+    return [int(np.count_nonzero(np.bincount(column))) for column in (rows - low).T]
 
 
 def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
