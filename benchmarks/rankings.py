@@ -1,0 +1,147 @@
+"""How well scores rank cells: Kendall's tau, how far cells differ beyond what seeds add, and what choosing by a score wins."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import f_oneway, kendalltau, sem
+
+from benchmarks.record import markdown
+
+DRAWS = 16
+"""Cells that are drawn from softmax(alpha) to choose among."""
+REPEATS = 1000
+"""Of those draws per search."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of cells, in the same order in all arrays: scores ``[searches, cells]``, accuracies ``[seeds, cells]``, bits ``[cells]``."""
+
+    alpha: np.ndarray
+    inherited: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Measured:
+        """From the rows of one space; only seeds that all cells have, and only cells that have been retrained."""
+
+        def wide(column: str) -> pd.DataFrame:
+            return rows.pivot(index=["phase", "seed"], columns="cell", values=column).dropna(how="all")
+
+        sizes = wide("model_size_bits")
+        cells = sizes.columns[sizes.notna().any()]
+        columns = ("alpha_score", "inherited_accuracy", "val_accuracy", "test_accuracy")
+        arrays = [wide(column)[cells].dropna().to_numpy() for column in columns]
+        return cls(*arrays, sizes[cells].max().to_numpy())
+
+
+def tau(pairs: Iterable[Sequence[np.ndarray]], size: np.ndarray | None = None) -> str:
+    """Mean and standard deviation over pairs of rankings: tau-b, or with sizes tau-a of those two cells at a time that are equal in size."""
+    if size is None:
+        found = [float(kendalltau(*pair).statistic) for pair in pairs]
+    else:
+        first, second = np.array([two for two in itertools.combinations(range(len(size)), 2) if np.ptp(size[[*two]]) == 0]).T
+        signs = ([np.sign(scores[first] - scores[second]) for scores in pair] for pair in pairs)
+        found = [float((one * other).mean()) for one, other in signs]
+    return f"{np.mean(found):+.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
+
+
+def taus(found: Measured) -> str:
+    """How scores rank cells by their accuracy after retraining, and how well a retraining itself does."""
+    sides = ((found.validation, None), (found.test, None), (found.test, found.size))
+    lines = []
+    for name, scores in (("alpha's score", found.alpha), ("inherited accuracy", found.inherited)):
+        ranks = [tau(((score, after.mean(axis=0)) for score in scores), size) for after, size in sides]
+        lines.append([name, *ranks, tau(itertools.combinations(scores, 2))])
+    lines.append(["size", *(tau([(found.size, after.mean(axis=0))]) for after, size in sides[:2]), "", ""])
+    again = [tau(itertools.combinations(after, 2), size) for after, size in sides]
+    lines.append(["one retraining, with another", *again, ""])
+    others = [[(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)] for after, _ in sides]
+    ranks = [tau(pairs, size) for pairs, (_, size) in zip(others, sides, strict=True)]
+    lines.append(["one retraining, with the mean of the others", *ranks, ""])
+    cells = len(found.size)
+    chance = np.sqrt(2 * (2 * cells + 5) / (9 * cells * (cells - 1)))
+    header = [f"Kendall's tau over {cells} cells", "validation", "test", "test, cells of equal size", "another search"]
+    between = tau(zip(found.alpha, found.inherited, strict=True))
+    note = f"Alpha's score with inherited accuracy of the same search: {between}. Chance alone gives 0 ± {chance:.2f}."
+    return f"{markdown(header, lines)}\n\n{note}"
+
+
+def variances(accuracies: np.ndarray) -> dict[str, float]:
+    """One-way analysis of variance of ``[seeds, cells]``, as standard deviations in points, intraclass correlation, F and its p."""
+    seeds = len(accuracies)
+    means, within = accuracies.mean(axis=0), accuracies.var(axis=0, ddof=1).mean()
+    between = seeds * means.var(ddof=1)
+    test = f_oneway(*accuracies.T)
+    return {
+        "mean": means.mean(),
+        "deviation over cells": np.sqrt(between / seeds),
+        "over seeds within a cell": np.sqrt(within),
+        "over cells, less what seeds add": np.sqrt(max(0.0, between - within) / seeds),
+        "intraclass correlation": (between - within) / (between + (seeds - 1) * within),
+        "F": test.statistic,
+        "p": test.pvalue,
+    }
+
+
+def choices(found: Measured) -> dict[str, np.ndarray]:
+    """Mean test accuracy after retraining of the cell that each rule takes, by search ``[searches]``."""
+    after, draw = found.test.mean(axis=0), np.random.default_rng(0)
+    drawn = []
+    for alpha, inherited in zip(found.alpha, found.inherited, strict=True):
+        shares = np.exp(alpha) / np.exp(alpha).sum()
+        among = draw.choice(len(shares), size=(REPEATS, DRAWS), p=shares)
+        drawn.append(after[among[np.arange(REPEATS), inherited[among].argmax(axis=1)]].mean())
+    return {
+        "argmax of alpha": after[found.alpha.argmax(axis=1)],
+        "best inherited accuracy of all cells": after[found.inherited.argmax(axis=1)],
+        f"best inherited accuracy of {DRAWS} drawn": np.array(drawn),
+        "largest cell": np.full(len(drawn), after[found.size == found.size.max()].mean()),
+        "any cell": np.full(len(drawn), after.mean()),
+    }
+
+
+def report(rows: pd.DataFrame) -> str:
+    """Three tables: ranks, spread, and what rules choose."""
+    found = Measured.of(rows)
+    spread = [variances(found.validation), variances(found.test)]
+    spreads = [[name, *(f"{values[name]:.3g}" for values in spread)] for name in spread[0]]
+    rules = choices(found)
+    first = next(iter(rules.values()))
+    chosen = [
+        [name, f"{values.mean():.2f}", "" if values is first else f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}"]
+        for name, values in rules.items()
+    ]
+    seeds, searches = len(found.test), len(found.alpha)
+    return "\n\n".join(
+        [
+            taus(found),
+            markdown([f"after retraining, {seeds} seeds", "validation", "test"], spreads),
+            markdown([f"cell taken, {searches} searches", "test %", "over argmax"], chosen),
+        ]
+    )
+
+
+def draw(rows: pd.DataFrame, file: Path) -> None:
+    """Test accuracy after retraining over both scores: means, with one standard deviation over seeds; sizes as colours."""
+    found = Measured.of(rows)
+    figure = Figure(figsize=(9, 4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    texts = ("inherited validation accuracy, %", "alpha's score")
+    for panel, text, scores in zip(panels, texts, (found.inherited, found.alpha), strict=True):
+        place, height = scores.mean(axis=0), found.test.mean(axis=0)
+        panel.errorbar(place, height, found.test.std(axis=0, ddof=1), fmt="none", ecolor="0.8", zorder=0)
+        points = panel.scatter(place, height, c=found.size / 8e3, s=18)
+        panel.set_xlabel(f"{text}, mean of {len(scores)} searches")
+    panels[0].set_ylabel(f"test accuracy after retraining, %, {len(found.test)} seeds")
+    figure.colorbar(points, ax=panels, label="size in kB (Eq. 18)")
+    figure.savefig(file, metadata={"Software": None})
