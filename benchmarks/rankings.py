@@ -49,7 +49,9 @@ def tau(pairs: Iterable[Sequence[np.ndarray]], size: np.ndarray | None = None) -
     if size is None:
         found = [float(kendalltau(*pair).statistic) for pair in pairs]
     else:
-        first, second = np.array([two for two in itertools.combinations(range(len(size)), 2) if np.ptp(size[[*two]]) == 0]).T
+        first, second = np.array(
+            [two for two in itertools.combinations(range(len(size)), 2) if np.ptp(size[[*two]]) == 0]
+        ).T
         signs = ([np.sign(scores[first] - scores[second]) for scores in pair] for pair in pairs)
         found = [float((one * other).mean()) for one, other in signs]
     return f"{np.mean(found):+.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
@@ -65,7 +67,9 @@ def taus(found: Measured) -> str:
     lines.append(["size", *(tau([(found.size, after.mean(axis=0))]) for after, size in sides[:2]), "", ""])
     again = [tau(itertools.combinations(after, 2), size) for after, size in sides]
     lines.append(["one retraining, with another", *again, ""])
-    others = [[(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)] for after, _ in sides]
+    others = [
+        [(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)] for after, _ in sides
+    ]
     ranks = [tau(pairs, size) for pairs, (_, size) in zip(others, sides, strict=True)]
     lines.append(["one retraining, with the mean of the others", *ranks, ""])
     cells = len(found.size)
@@ -118,7 +122,11 @@ def report(rows: pd.DataFrame) -> str:
     rules = choices(found)
     first = next(iter(rules.values()))
     chosen = [
-        [name, f"{values.mean():.2f}", "" if values is first else f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}"]
+        [
+            name,
+            f"{values.mean():.2f}",
+            "" if values is first else f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}",
+        ]
         for name, values in rules.items()
     ]
     seeds, searches = len(found.test), len(found.alpha)

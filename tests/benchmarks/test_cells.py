@@ -7,7 +7,8 @@ import pytest
 
 import litesnn
 from benchmarks import cells
-from benchmarks.cells import POINT, cells_of, name_of, searched
+from benchmarks.cell_space import cells_of, name_of
+from benchmarks.cells import POINT, searched
 from litesnn import Recipe
 from litesnn.data import load
 from litesnn.held import Held

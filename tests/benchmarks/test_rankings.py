@@ -15,7 +15,9 @@ def rows() -> pd.DataFrame:
     """Three cells, two searches, two retrainings; a fourth cell has no retraining yet, nor the first cell a third one."""
     searches = [
         {"phase": "search", "seed": seed, "cell": cell, "alpha_score": alpha, "inherited_accuracy": inherited}
-        for seed, scores in enumerate(([(-1, 30), (-2, 20), (-3, 10), (-4, 5)], [(-3, 30), (-2, 10), (-1, 20), (-4, 5)]))
+        for seed, scores in enumerate(
+            ([(-1, 30), (-2, 20), (-3, 10), (-4, 5)], [(-3, 30), (-2, 10), (-1, 20), (-4, 5)])
+        )
         for cell, (alpha, inherited) in zip("abcd", scores, strict=True)
     ]
     retrainings = [
@@ -28,7 +30,9 @@ def rows() -> pd.DataFrame:
             "model_size_bits": size,
         }
         for seed, values in enumerate(([90, 80, 70], [92, 84, 76], [99, 98]))
-        for cell, value, size in zip("abc" if seed < 2 else "bc", values, (10, 30, 20) if seed < 2 else (30, 20), strict=True)
+        for cell, value, size in zip(
+            "abc" if seed < 2 else "bc", values, (10, 30, 20) if seed < 2 else (30, 20), strict=True
+        )
     ]
     return pd.DataFrame(searches + retrainings)
 
@@ -41,7 +45,11 @@ def test_only_whole_seeds_of_retrained_cells_count() -> None:
 
 def test_taus_by_hand() -> None:
     """Three cells make three pairs: all agree 1, one against two is ±1/3."""
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in taus(Measured.of(rows())).splitlines() if "|" in line]
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in taus(Measured.of(rows())).splitlines()
+        if "|" in line
+    ]
     assert lines[2][1:] == ["+0.00 ± 1.41"] * 2 + ["-1.00"]  # 1 and -1
     assert lines[3][1:] == ["+0.67 ± 0.47"] * 2 + ["+0.33"]  # 1 and 1/3
     assert lines[4][1:] == ["-0.33"] * 2 + [""]
