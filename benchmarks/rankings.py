@@ -45,15 +45,15 @@ class Measured:
 
 
 def tau(pairs: Iterable[Sequence[np.ndarray]], size: np.ndarray | None = None) -> str:
-    """Mean and standard deviation over pairs of rankings: tau-b, or with sizes tau-a of those two cells at a time that are equal in size."""
-    if size is None:
-        found = [float(kendalltau(*pair).statistic) for pair in pairs]
-    else:
-        first, second = np.array(
-            [two for two in itertools.combinations(range(len(size)), 2) if np.ptp(size[[*two]]) == 0]
-        ).T
-        signs = ([np.sign(scores[first] - scores[second]) for scores in pair] for pair in pairs)
-        found = [float((one * other).mean()) for one, other in signs]
+    """Kendall's tau-b, mean and standard deviation over pairs of rankings; with sizes the partial one, in which size explains nothing."""
+
+    def between(first: np.ndarray, second: np.ndarray) -> float:
+        return float(kendalltau(first, second).statistic)
+
+    found = [between(*pair) for pair in pairs] if size is None else []
+    for first, second in pairs if size is not None else ():
+        a, b = between(first, size), between(second, size)
+        found.append((between(first, second) - a * b) / np.sqrt((1 - a * a) * (1 - b * b)))
     return f"{np.mean(found):+.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
 
 
@@ -74,7 +74,7 @@ def taus(found: Measured) -> str:
     lines.append(["one retraining, with the mean of the others", *ranks, ""])
     cells = len(found.size)
     chance = np.sqrt(2 * (2 * cells + 5) / (9 * cells * (cells - 1)))
-    header = [f"Kendall's tau over {cells} cells", "validation", "test", "test, cells of equal size", "another search"]
+    header = [f"Kendall's tau over {cells} cells", "validation", "test", "test, size held", "with another search"]
     between = tau(zip(found.alpha, found.inherited, strict=True))
     note = f"Alpha's score with inherited accuracy of the same search: {between}. Chance alone gives 0 ± {chance:.2f}."
     return f"{markdown(header, lines)}\n\n{note}"

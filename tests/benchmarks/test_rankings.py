@@ -31,7 +31,7 @@ def rows() -> pd.DataFrame:
         }
         for seed, values in enumerate(([90, 80, 70], [92, 84, 76], [99, 98]))
         for cell, value, size in zip(
-            "abc" if seed < 2 else "bc", values, (10, 30, 20) if seed < 2 else (30, 20), strict=True
+            "abc" if seed < 2 else "bc", values, (20, 30, 10) if seed < 2 else (30, 10), strict=True
         )
     ]
     return pd.DataFrame(searches + retrainings)
@@ -39,21 +39,21 @@ def rows() -> pd.DataFrame:
 
 def test_only_whole_seeds_of_retrained_cells_count() -> None:
     found = Measured.of(rows())
-    assert found.alpha.tolist() == [[-1, -2, -3], [-3, -2, -1]] and found.size.tolist() == [10, 30, 20]
+    assert found.alpha.tolist() == [[-1, -2, -3], [-3, -2, -1]] and found.size.tolist() == [20, 30, 10]
     assert found.validation.tolist() == [[90, 80, 70], [92, 84, 76]]
 
 
 def test_taus_by_hand() -> None:
-    """Three cells make three pairs: all agree 1, one against two is ±1/3."""
+    """Three cells make three pairs: all agree 1, one against two is ±1/3; with size a and b agree by 1/3, so the partial tau of 1/3 is 1/2."""
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in taus(Measured.of(rows())).splitlines()
         if "|" in line
     ]
-    assert lines[2][1:] == ["+0.00 ± 1.41"] * 2 + ["-1.00"]  # 1 and -1
-    assert lines[3][1:] == ["+0.67 ± 0.47"] * 2 + ["+0.33"]  # 1 and 1/3
-    assert lines[4][1:] == ["-0.33"] * 2 + [""]
-    assert lines[5][1:3] == ["+1.00 ± 0.00"] * 2 and lines[6][1:3] == ["+1.00"] * 2
+    assert lines[2][1:] == ["+0.00 ± 1.41"] * 3 + ["-1.00"]  # 1 and -1
+    assert lines[3][1:] == ["+0.67 ± 0.47"] * 2 + ["+0.75 ± 0.35", "+0.33"]  # 1 and 1/3; 1 and 1/2
+    assert lines[4][1:] == ["+0.33"] * 2 + [""] * 2
+    assert lines[5][1:4] == ["+1.00"] * 3 and lines[6][1:4] == ["+1.00 ± 0.00"] * 3
     assert "same search: +0.33 ± 0.94" in taus(Measured.of(rows()))  # 1 and -1/3
 
 
