@@ -96,7 +96,9 @@ def measure(options: argparse.Namespace, recipe: Recipe) -> pd.DataFrame:
     for seed in range(options.seeds):
         for name, written in missing("retrain", seed).items():
             keep("retrain", seed, [{"cell": name, **retrained(written[0], recipe, held, data, seed)}])
-    return pd.DataFrame([row for row in rows if row["space"] == space])
+    counts = {"search": options.searches, "retrain": options.seeds}
+    asked = (row for row in rows if row["space"] == space and row["cell"] in cells)
+    return pd.DataFrame([row for row in asked if row["seed"] < counts[row["phase"]]])
 
 
 def main(arguments: list[str]) -> int:

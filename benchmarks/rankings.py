@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,38 +44,49 @@ class Measured:
         return cls(*arrays, sizes[cells].max().to_numpy())
 
 
-def tau(pairs: Iterable[Sequence[np.ndarray]], size: np.ndarray | None = None) -> str:
-    """Kendall's tau-b, mean and standard deviation over pairs of rankings; with sizes the partial one, in which size explains nothing."""
+Pairs = Sequence[Sequence[np.ndarray]]
+
+
+def tau(pairs: Pairs, size: np.ndarray | None = None) -> str:
+    """Kendall's tau-b of pairs of rankings, mean and deviation; given sizes the partial tau, of what size does not explain."""
 
     def between(first: np.ndarray, second: np.ndarray) -> float:
         return float(kendalltau(first, second).statistic)
 
-    found = [between(*pair) for pair in pairs] if size is None else []
-    for first, second in pairs if size is not None else ():
-        a, b = between(first, size), between(second, size)
-        found.append((between(first, second) - a * b) / np.sqrt((1 - a * a) * (1 - b * b)))
+    found = [between(*pair) for pair in pairs]
+    if size is not None:
+        parts = [[between(one, size) for one in pair] for pair in pairs]
+        found = [(t - a * b) / np.sqrt((1 - a * a) * (1 - b * b)) for t, (a, b) in zip(found, parts, strict=True)]
     return f"{np.mean(found):+.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
 
 
 def taus(found: Measured) -> str:
     """How scores rank cells by their accuracy after retraining, and how well a retraining itself does."""
-    sides = ((found.validation, None), (found.test, None), (found.test, found.size))
-    lines = []
-    for name, scores in (("alpha's score", found.alpha), ("inherited accuracy", found.inherited)):
-        ranks = [tau(((score, after.mean(axis=0)) for score in scores), size) for after, size in sides]
-        lines.append([name, *ranks, tau(itertools.combinations(scores, 2))])
-    lines.append(["size", *(tau([(found.size, after.mean(axis=0))]) for after, size in sides[:2]), "", ""])
-    again = [tau(itertools.combinations(after, 2), size) for after, size in sides]
-    lines.append(["one retraining, with another", *again, ""])
-    others = [
-        [(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)] for after, _ in sides
+
+    def line(name: str, pairs: Callable[[np.ndarray], Pairs]) -> list[str]:
+        validation, test = pairs(found.validation), pairs(found.test)
+        return [name, tau(validation), tau(test), tau(test, found.size) if name != "size" else ""]
+
+    def with_means(scores: np.ndarray) -> Callable[[np.ndarray], Pairs]:
+        return lambda after: [(score, after.mean(axis=0)) for score in scores]
+
+    def with_others(after: np.ndarray) -> Pairs:
+        return [(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)]
+
+    def among(rows: np.ndarray) -> Pairs:
+        return list(itertools.combinations(rows, 2))
+
+    lines = [
+        [*line("alpha's score", with_means(found.alpha)), tau(among(found.alpha))],
+        [*line("inherited accuracy", with_means(found.inherited)), tau(among(found.inherited))],
+        [*line("size", with_means(found.size[None])), ""],
+        [*line("one retraining, with another", among), ""],
+        [*line("one retraining, with the mean of the others", with_others), ""],
     ]
-    ranks = [tau(pairs, size) for pairs, (_, size) in zip(others, sides, strict=True)]
-    lines.append(["one retraining, with the mean of the others", *ranks, ""])
     cells = len(found.size)
     chance = np.sqrt(2 * (2 * cells + 5) / (9 * cells * (cells - 1)))
     header = [f"Kendall's tau over {cells} cells", "validation", "test", "test, size held", "with another search"]
-    between = tau(zip(found.alpha, found.inherited, strict=True))
+    between = tau(list(zip(found.alpha, found.inherited, strict=True)))
     note = f"Alpha's score with inherited accuracy of the same search: {between}. Chance alone gives 0 ± {chance:.2f}."
     return f"{markdown(header, lines)}\n\n{note}"
 
@@ -121,13 +132,9 @@ def report(rows: pd.DataFrame) -> str:
     spreads = [[name, *(f"{values[name]:.3g}" for values in spread)] for name in spread[0]]
     rules = choices(found)
     first = next(iter(rules.values()))
+    leads = {name: f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}" for name, values in rules.items()}
     chosen = [
-        [
-            name,
-            f"{values.mean():.2f}",
-            "" if values is first else f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}",
-        ]
-        for name, values in rules.items()
+        [name, f"{values.mean():.2f}", leads[name] if values is not first else ""] for name, values in rules.items()
     ]
     seeds, searches = len(found.test), len(found.alpha)
     return "\n\n".join(
