@@ -68,10 +68,10 @@ def taus(found: Measured) -> str:
         return [name, tau(validation), tau(test), tau(test, found.size) if name != "size" else ""]
 
     def with_means(scores: np.ndarray) -> Callable[[np.ndarray], Pairs]:
-        return lambda after: [(score, after.mean(axis=0)) for score in scores]
+        return lambda after: [(score, after.mean(axis=0).round(3)) for score in scores]  # so that ties are ties
 
     def with_others(after: np.ndarray) -> Pairs:
-        return [(row, np.delete(after, seed, axis=0).mean(axis=0)) for seed, row in enumerate(after)]
+        return [(row, np.delete(after, seed, axis=0).mean(axis=0).round(3)) for seed, row in enumerate(after)]
 
     def among(rows: np.ndarray) -> Pairs:
         return list(itertools.combinations(rows, 2))
@@ -108,20 +108,19 @@ def variances(accuracies: np.ndarray) -> dict[str, float]:
     }
 
 
-def choices(found: Measured) -> dict[str, np.ndarray]:
-    """Mean test accuracy after retraining of the cell that each rule takes, by search ``[searches]``."""
-    after, draw = found.test.mean(axis=0), np.random.default_rng(0)
-    drawn = []
+def choices(found: Measured, value: np.ndarray) -> dict[str, np.ndarray]:
+    """What each rule gets of a value of the cells ``[cells]``, by search ``[searches]``."""
+    draw, drawn = np.random.default_rng(0), []
     for alpha, inherited in zip(found.alpha, found.inherited, strict=True):
         shares = np.exp(alpha) / np.exp(alpha).sum()
         among = draw.choice(len(shares), size=(REPEATS, DRAWS), p=shares)
-        drawn.append(after[among[np.arange(REPEATS), inherited[among].argmax(axis=1)]].mean())
+        drawn.append(value[among[np.arange(REPEATS), inherited[among].argmax(axis=1)]].mean())
     return {
-        "argmax of alpha": after[found.alpha.argmax(axis=1)],
-        "best inherited accuracy of all cells": after[found.inherited.argmax(axis=1)],
+        "argmax of alpha": value[found.alpha.argmax(axis=1)],
+        "best inherited accuracy of all cells": value[found.inherited.argmax(axis=1)],
         f"best inherited accuracy of {DRAWS} drawn": np.array(drawn),
-        "largest cell": np.full(len(drawn), after[found.size == found.size.max()].mean()),
-        "any cell": np.full(len(drawn), after.mean()),
+        "largest cell": np.full(len(drawn), value[found.size == found.size.max()].mean()),
+        "any cell": np.full(len(drawn), value.mean()),
     }
 
 
@@ -130,20 +129,16 @@ def report(rows: pd.DataFrame) -> str:
     found = Measured.of(rows)
     spread = [variances(found.validation), variances(found.test)]
     spreads = [[name, *(f"{values[name]:.3g}" for values in spread)] for name in spread[0]]
-    rules = choices(found)
-    first = next(iter(rules.values()))
-    leads = {name: f"{(values - first).mean():+.2f} ± {sem(values - first):.2f}" for name, values in rules.items()}
-    chosen = [
-        [name, f"{values.mean():.2f}", leads[name] if values is not first else ""] for name, values in rules.items()
-    ]
-    seeds, searches = len(found.test), len(found.alpha)
-    return "\n\n".join(
-        [
-            taus(found),
-            markdown([f"after retraining, {seeds} seeds", "validation", "test"], spreads),
-            markdown([f"cell taken, {searches} searches", "test %", "over argmax"], chosen),
-        ]
-    )
+    accuracies, sizes = (choices(found, value) for value in (found.test.mean(axis=0), found.size / 8e3))
+    first, *others = accuracies
+    chosen = [[first, f"{accuracies[first].mean():.2f}", "", f"{sizes[first].mean():.2f}"]]
+    for name in others:
+        leads = accuracies[name] - accuracies[first]
+        lead = f"{leads.mean():+.2f} ± {sem(leads):.2f}"
+        chosen.append([name, f"{accuracies[name].mean():.2f}", lead, f"{sizes[name].mean():.2f}"])
+    header = [f"cell taken, mean of {len(found.alpha)} searches", "test %", "over argmax", "size kB (Eq. 18)"]
+    after = f"after retraining, {len(found.test)} seeds"
+    return "\n\n".join([taus(found), markdown([after, "validation", "test"], spreads), markdown(header, chosen)])
 
 
 def draw(rows: pd.DataFrame, file: Path) -> None:
