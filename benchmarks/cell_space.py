@@ -34,8 +34,8 @@ def name_of(nodes: Nodes, recipe: Recipe) -> str:
     return min(forms)
 
 
-def cells_of(recipe: Recipe, count: int) -> dict[str, list[Nodes]]:
-    """By name all ways to write each of ``count`` cells that differ in function; of a smaller count the first of a larger one."""
+def cells_of(recipe: Recipe) -> dict[str, list[Nodes]]:
+    """By name all ways to write each cell that differs in function from the others, in a random order that is always the same."""
     choices: list[list[tuple[tuple[int, str], ...]]] = []
     for node in range(recipe.nodes):
         pairs = itertools.combinations(range(node + 2), 2)
@@ -46,4 +46,4 @@ def cells_of(recipe: Recipe, count: int) -> dict[str, list[Nodes]]:
         found[name_of(nodes, recipe)].append(nodes)
     names = sorted(found)
     random.Random(0).shuffle(names)
-    return {name: found[name] for name in names[:count]}
+    return {name: found[name] for name in names}

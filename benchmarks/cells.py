@@ -4,7 +4,7 @@ Cells are those of the recipe's space that differ in function, with bits and T h
 is the sum of log softmax(alpha) over its choices, so decoding gives the cell of the highest score. Of equal cells the one of the
 highest score stands for all. Every row of the CSV is kept as soon as it is known, beside those of other recipes.
 
-    python -m benchmarks cells digits --input-skip conv1x1 --retrain-channels 8 --cells 42 --searches 10 --seeds 5
+    python -m benchmarks cells digits --input-skip conv1x1 --retrain-channels 8 --taken --searches 10 --seeds 5
     python -m benchmarks cells cifar10-small --dataset folder:CIFAR10 --input-skip conv1x1 --retrain-channels 4 --seeds 2
 """
 
@@ -68,6 +68,13 @@ def retrained(nodes: Nodes, recipe: Recipe, held: Held, data: Dataset, seed: int
     return {**kept, "model_size_bits": result.cost.model_size_bits, "core_seconds": time.process_time() - started}
 
 
+def taken(rows: pd.DataFrame) -> list[str]:
+    """The cells that some search prefers to all others, by alpha's score or by inherited accuracy."""
+    searches = rows[rows["phase"] == "search"].reset_index()
+    best = [searches.groupby("seed")[score].idxmax() for score in ("alpha_score", "inherited_accuracy")]
+    return sorted(set(searches.loc[pd.concat(best), "cell"]))
+
+
 def measure(options: argparse.Namespace, recipe: Recipe) -> pd.DataFrame:
     """Does what is missing of all searches and retrainings, each kept at once; the rows of this space."""
     for count in ("cells", "searches", "seeds"):
@@ -79,26 +86,32 @@ def measure(options: argparse.Namespace, recipe: Recipe) -> pd.DataFrame:
     changed = [f"{name}={value}" for name, value in own.items() if value != preset[name]]
     space = " ".join([f"bits={options.held_bits} T={options.held_timesteps}", *changed])
     rows: list[Row] = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
-    cells, data = cells_of(recipe, options.cells), load(recipe, data_root=options.data_root)
+    data, whole = load(recipe, data_root=options.data_root), cells_of(recipe)
+    cells = dict(list(whole.items())[: options.cells])
 
-    def missing(phase: str, seed: int) -> dict[str, list[Nodes]]:
+    def missing(phase: str, seed: int, wanted: dict[str, list[Nodes]]) -> dict[str, list[Nodes]]:
         done = {row["cell"] for row in rows if (row["space"], row["phase"], row["seed"]) == (space, phase, seed)}
-        return {name: written for name, written in cells.items() if name not in done}
+        return {name: written for name, written in wanted.items() if name not in done}
 
     def keep(phase: str, seed: int, found: list[Row]) -> None:
         rows.extend({"space": space, "phase": phase, "seed": seed, **row} for row in found)
         write_text(options.out, pd.DataFrame(rows).to_csv(index=False, float_format="%.10g"))
         progress(f"{phase} {seed}: {', '.join(row['cell'] for row in found)}")
 
+    def asked() -> pd.DataFrame:
+        counts = {"search": options.searches, "retrain": options.seeds}
+        own = (row for row in rows if row["space"] == space and row["seed"] < counts[row["phase"]])
+        return pd.DataFrame([row for row in own if row["phase"] == "search" or row["cell"] in cells])
+
     for seed in range(options.searches):
-        if left := missing("search", seed):
+        if left := missing("search", seed, whole if options.taken else cells):
             keep("search", seed, searched(left, recipe, held, data, seed))
+    if options.taken:
+        cells |= {name: whole[name] for name in taken(asked())}
     for seed in range(options.seeds):
-        for name, written in missing("retrain", seed).items():
+        for name, written in missing("retrain", seed, cells).items():
             keep("retrain", seed, [{"cell": name, **retrained(written[0], recipe, held, data, seed)}])
-    counts = {"search": options.searches, "retrain": options.seeds}
-    asked = (row for row in rows if row["space"] == space and row["cell"] in cells)
-    return pd.DataFrame([row for row in asked if row["seed"] < counts[row["phase"]]])
+    return asked()
 
 
 def main(arguments: list[str]) -> int:
@@ -106,6 +119,9 @@ def main(arguments: list[str]) -> int:
     parser = OneLineParser(prog="cells", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("preset", choices=PRESETS, help="the recipe, and with it the data")
     parser.add_argument("--cells", type=int, default=16, help="how many, drawn from the space (default 16)")
+    parser.add_argument(
+        "--taken", action="store_true", help="and those that a search prefers to all cells of the space"
+    )
     parser.add_argument("--searches", type=int, default=2, help="seeds of the search (default 2)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the retraining (default 3)")
     parser.add_argument("--held-bits", type=int, default=2, help="bits of every cell (default 2)")

@@ -32,7 +32,7 @@ class Measured:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Measured:
-        """From the rows of one space; only seeds that all cells have, and only cells that have been retrained."""
+        """From the rows of one space: cells that have been retrained, and seeds that all of them have."""
 
         def wide(column: str) -> pd.DataFrame:
             return rows.pivot(index=["phase", "seed"], columns="cell", values=column).dropna(how="all")

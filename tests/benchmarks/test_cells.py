@@ -17,7 +17,6 @@ SHORT = (
     "digits --input-skip conv1x1 --widths 1,2 --search-channels 4 --retrain-channels 4 --search-epochs 1 --retrain-epochs 1 "
     "--search-batch 200 --retrain-batch 200"
 ).split()
-ALL = 10**6
 
 
 def test_skips_of_inputs_and_names_of_nodes_make_no_other_cell() -> None:
@@ -43,9 +42,9 @@ def test_nodes_change_places_only_where_each_still_reads_earlier_ones() -> None:
 def test_a_space_has_so_many_cells() -> None:
     """With 3 × 3 skips, node 1 alone can differ: no, conv or identity of node 0, beside either input. With 1 × 1, by hand 32 + 10."""
     alike, apart = Recipe.preset("digits"), Recipe.preset("digits", input_skip="conv1x1")
-    assert len(cells_of(alike, ALL)) == 5 and len(cells_of(apart, ALL)) == 2 * 2 * 2 * 4 + 4 * 5 // 2
-    assert sum(map(len, cells_of(apart, ALL).values())) == 4 * 3 * 4
-    assert list(cells_of(apart, 42))[:16] == list(cells_of(apart, 16))
+    assert len(cells_of(alike)) == 5 and len(cells_of(apart)) == 2 * 2 * 2 * 4 + 4 * 5 // 2
+    assert sum(map(len, cells_of(apart).values())) == 4 * 3 * 4
+    assert list(cells_of(apart)) == list(cells_of(apart)) != sorted(cells_of(apart))
 
 
 @pytest.mark.parametrize("skip", ["conv3x3", "conv1x1"])
@@ -53,7 +52,7 @@ def test_the_best_score_is_the_decoded_cell_with_the_accuracy_that_its_record_ha
     changes = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "search_epochs": 1, "search_batch": 200}
     recipe = Recipe.preset("digits", input_skip=skip, **changes)
     data, held = load(recipe, searching=True), Held(bits=(2, 2), timesteps=2)
-    rows = searched(cells_of(recipe, ALL), recipe, held, data, seed=3)
+    rows = searched(cells_of(recipe), recipe, held, data, seed=3)
     found = litesnn.search(POINT, recipe, dataset=data, seed=3, held=held)
     best = max(rows, key=lambda row: row["alpha_score"])
     assert best["cell"] == name_of(found.genotype.nodes, recipe)
@@ -75,6 +74,22 @@ def test_the_command_continues_and_keeps_other_spaces(tmp_path: Path, capsys: py
     assert cells.main([*command, "--held-bits", "1"]) == 0
     rows = pd.read_csv(out)
     assert rows.groupby("space").size().tolist() == [12, 12] and out.read_text(encoding="utf-8").startswith(kept)
+
+
+def test_cells_that_searches_prefer_are_retrained_as_well(tmp_path: Path) -> None:
+    out = tmp_path / "cells.csv"
+    command = [*SHORT, "--cells", "2", "--searches", "2", "--seeds", "2", "--taken", "--out", str(out)]
+    assert cells.main(command) == 0
+    rows = pd.read_csv(out)
+    searches, retrainings = (rows[rows["phase"] == phase] for phase in ("search", "retrain"))
+    assert searches.groupby("seed").size().tolist() == [42, 42]
+    best = {
+        frame.sort_values(score, ascending=False, kind="stable")["cell"].iloc[0]
+        for _, frame in searches.groupby("seed")
+        for score in ("alpha_score", "inherited_accuracy")
+    }
+    drawn = set(list(cells_of(Recipe.preset("digits", input_skip="conv1x1")))[:2])
+    assert best - drawn and set(retrainings["cell"]) == best | drawn
 
 
 @pytest.mark.parametrize(
