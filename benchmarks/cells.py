@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace, recipe: Recipe) -> pd.DataFrame:
     preset, own = Recipe.preset(options.preset).to_dict(), recipe.without_folders().to_dict()
     changed = [f"{name}={value}" for name, value in own.items() if value != preset[name]]
     space = " ".join([f"bits={options.held_bits} T={options.held_timesteps}", *changed])
-    rows: list[Row] = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
+    rows: list[Any] = pd.read_csv(options.out).to_dict("records") if options.out.exists() else []
     data, whole = load(recipe, data_root=options.data_root), cells_of(recipe)
     cells = dict(list(whole.items())[: options.cells])
 

@@ -39,9 +39,17 @@ class Measured:
 
         sizes = wide("model_size_bits")
         cells = sizes.columns[sizes.notna().any()]
-        columns = ("alpha_score", "inherited_accuracy", "val_accuracy", "test_accuracy")
-        arrays = [wide(column)[cells].dropna().to_numpy() for column in columns]
-        return cls(*arrays, sizes[cells].max().to_numpy())
+
+        def whole(column: str) -> np.ndarray:
+            return wide(column)[cells].dropna().to_numpy()
+
+        return cls(
+            alpha=whole("alpha_score"),
+            inherited=whole("inherited_accuracy"),
+            validation=whole("val_accuracy"),
+            test=whole("test_accuracy"),
+            size=sizes[cells].max().to_numpy(),
+        )
 
 
 Pairs = Sequence[Sequence[np.ndarray]]
