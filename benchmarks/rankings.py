@@ -64,7 +64,8 @@ def tau(pairs: Pairs, size: np.ndarray | None = None) -> str:
     found = [between(*pair) for pair in pairs]
     if size is not None:
         parts = [[between(one, size) for one in pair] for pair in pairs]
-        found = [(t - a * b) / np.sqrt((1 - a * a) * (1 - b * b)) for t, (a, b) in zip(found, parts, strict=True)]
+        with np.errstate(invalid="ignore"):  # none where size alone gives a ranking
+            found = [(t - a * b) / np.sqrt((1 - a * a) * (1 - b * b)) for t, (a, b) in zip(found, parts, strict=True)]
     return f"{np.mean(found):+.2f}" + (f" ± {np.std(found, ddof=1):.2f}" if len(found) > 1 else "")
 
 
