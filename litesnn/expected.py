@@ -1,12 +1,11 @@
-"""Decoding by expectation: the bit-widths and the T that the shares expect, instead of those of the largest shares.
+"""Bit-widths by expectation: those of the size that the shares expect, instead of the largest share of each cell.
 
-softmax(beta) moves smoothly with lambda1. The largest share of each cell does not: where shares are nearly even, a small change of
-lambda1 turns the choice of all cells at once.
+softmax(beta) moves smoothly with lambda1. The largest shares do not: where shares are nearly even, a small change of lambda1 turns the
+choice of all cells at once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,13 +16,12 @@ from litesnn.genotype import Genotype
 from litesnn.layout import conv_shapes
 
 
-def with_expected(genotype: Genotype, beta: Tensor, psi: Tensor, recipe: Recipe) -> Genotype:
-    """The genotype with the bit-widths of the expected size, and the T nearest the expected one (of equals the smaller).
+def with_expected_bits(genotype: Genotype, beta: Tensor, recipe: Recipe) -> Genotype:
+    """The genotype with the bit-widths of the expected size.
 
     Args:
         genotype: its nodes say how many weights each cell has.
         beta: bit-width logits ``[cells, bit-widths]``.
-        psi: timestep logits ``[T]``.
         recipe: the search's.
     """
     weights = [0] * recipe.cells
@@ -31,9 +29,7 @@ def with_expected(genotype: Genotype, beta: Tensor, psi: Tensor, recipe: Recipe)
         if layer.cell is not None:
             weights[layer.cell] += layer.weights
     expected = [sum(b * s for b, s in zip(recipe.bit_widths, row, strict=True)) for row in beta.softmax(-1).tolist()]
-    timesteps = sum(t * share for t, share in enumerate(psi.softmax(-1).tolist(), start=1))
-    bits = rounded_by_remainder(expected, recipe.bit_widths, weights)
-    return replace(genotype, bits=bits, timesteps=math.ceil(timesteps - 0.5))
+    return replace(genotype, bits=rounded_by_remainder(expected, recipe.bit_widths, weights))
 
 
 def rounded_by_remainder(

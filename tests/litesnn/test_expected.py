@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset
-from litesnn.expected import rounded_by_remainder, with_expected
+from litesnn.expected import rounded_by_remainder, with_expected_bits
 from litesnn.genotype import Genotype
 from litesnn.held import Held
 from litesnn.joint_search import Search
@@ -81,33 +81,24 @@ def recipe_and_genotype() -> tuple[Recipe, Genotype]:
     return recipe, Genotype(nodes=nodes, bits=(4, 4, 4), timesteps=4)
 
 
-@pytest.mark.parametrize(("shares", "timesteps"), [([0.5, 0.5, 0, 0], 1), ([0.1, 0.3, 0.3, 0.3], 3), ([0, 0, 0, 1], 4)])
-def test_timesteps_are_the_nearest_to_the_expected_ones(shares: list[float], timesteps: int) -> None:
-    recipe, genotype = recipe_and_genotype()
-    psi = torch.tensor(shares).clamp_min(1e-20).log()
-    assert with_expected(genotype, torch.zeros(3, 3), psi, recipe).timesteps == timesteps
-
-
 def test_cells_count_by_their_weights() -> None:
     recipe, genotype = recipe_and_genotype()
     # Convolutions of 3 x 3 with 16, 16, and 16, 32, 32 input channels: 3456, 6912 and 11520 weights. Above two bits the size should be
     # 0.9 * 3456 + 0.82 * 6912 + 0.8 * 11520 = 17994; it can be 0, 6912, 20736 or 43776. Of cells of equal weights one would be raised.
     shares = torch.tensor([[0, 0.55, 0.45], [0, 0.59, 0.41], [0, 0.6, 0.4]]).clamp_min(1e-20)
-    assert with_expected(genotype, shares.log(), torch.zeros(4), recipe).bits == (4, 4, 2)
+    assert with_expected_bits(genotype, shares.log(), recipe).bits == (4, 4, 2)
 
 
 def test_a_search_decodes_by_expectation(tiny_recipe: Callable[..., Recipe], tiny_dataset: Dataset) -> None:
     point = SearchPoint(lambda1=0, lambda2=0, p=50)
     found = {}
     for decoding in ("largest", "expected"):
-        recipe = tiny_recipe(decoding=decoding, bit_widths=(1, 2, 4), timesteps=3)
-        for held in (Held(), Held(bits=(1, 4), timesteps=3)):
+        recipe = tiny_recipe(bit_decoding=decoding, bit_widths=(1, 2, 4))
+        for held in (Held(), Held(bits=(1, 4))):
             run = Search(point, recipe, tiny_dataset, device=torch.device("cpu"), held=held)
             with torch.no_grad():
                 run.arch.beta.copy_(torch.tensor([0.55, 0.1, 0.35]).log().expand(recipe.cells, 3))
-                run.arch.psi.copy_(torch.tensor([0.3, 0.3, 0.4]).log())
-            genotype = run.genotype()
-            found[decoding, held.bits] = genotype.bits, genotype.timesteps
-    assert found["largest", None] == ((1, 1), 3)
-    assert found["expected", None] == ((2, 2), 2)  # 0.55 + 0.2 + 1.4 = 2.15 bits and 2.1 timesteps
-    assert found["largest", (1, 4)] == found["expected", (1, 4)] == ((1, 4), 3)
+            found[decoding, held.bits] = run.genotype().bits
+    assert found["largest", None] == (1, 1)
+    assert found["expected", None] == (2, 2)  # 0.55 + 0.2 + 1.4 = 2.15 bits
+    assert found["largest", (1, 4)] == found["expected", (1, 4)] == (1, 4)
