@@ -1,6 +1,6 @@
-"""How smoothly lambda1 presses on size and lambda2 on Bit-SynOps: searches alone, one for every value and seed, no retraining.
+"""How smoothly lambda1 presses on size and lambda2 on Bit-SynOps: searches alone, one for every value and seed.
 
-Each search is decoded in both ways that ``bit_decoding`` has, since its optimisation knows nothing of the decoding.
+Each search is decoded in both ways that ``bit_decoding`` has: its optimisation knows nothing of the decoding.
 
     python -m benchmarks pressure digits lambda1 --least -7.5
     python -m benchmarks pressure digits lambda2 --least -10
@@ -29,7 +29,8 @@ from litesnn.files import write_text
 from litesnn.joint_search import Search
 
 DATA = Path(__file__).parents[1] / "docs" / "data"
-PER_DECADE = 4
+STEPS = 8
+"""Two decades, four values in each."""
 DECODINGS = ("largest", "expected")
 UNITS = {"lambda1": (8e3, "size, kB"), "lambda2": (1e6, "Bit-SynOps, M")}
 """What a term presses, and how many bits or operations are one of the table's."""
@@ -44,13 +45,10 @@ def searched(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, ob
     record = run.records[-1]
     row: dict[str, object] = {"term": term, "value": value, "seed": seed, "timesteps": record.timesteps}
     row |= {name: round(getattr(record, name), 3) for name in ("val_accuracy", "beta_entropy", "psi_entropy")}
-    run.network.eval()
-    with torch.no_grad():
-        shares = run.shares()
+    shares, time = run.shares(), run.timesteps
     row["mean_bits"] = round(float((shares.bits @ torch.tensor(recipe.bit_widths).float()).mean()), 3)
-    rates = evaluate(
-        lambda x: run.network(x, run.timesteps, shares, measure_rates=True), run.dataset, run.dataset.val, run.timesteps
-    ).rates
+    supernet = run.network.eval()
+    rates = evaluate(lambda x: supernet(x, time, shares, measure_rates=True), run.dataset, run.dataset.val, time).rates
     for decoding in DECODINGS:
         run.recipe = replace(recipe, bit_decoding=decoding)
         genotype = run.genotype()
@@ -103,16 +101,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("preset")
     parser.add_argument("term", choices=UNITS)
     parser.add_argument("--least", type=float, required=True, help="log10 of the least value above 0")
-    parser.add_argument("--decades", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="CSV (default: docs/data/pressure-PRESET.csv)")
     parser.add_argument("--picture", type=Path, help="PNG of the medians")
     options = parser.parse_args(arguments)
     prepare_cpu(1)
     out, recipe = options.out or DATA / f"pressure-{options.preset}.csv", Recipe.preset(options.preset)
-    exponents = [options.least + step / PER_DECADE for step in range(options.decades * PER_DECADE + 1)]
+    values = [0.0, *(float(f"{10 ** (options.least + step / 4):.4g}") for step in range(STEPS + 1))]
     rows = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["term", "value", "seed"])
-    for value in [0.0, *(float(f"{10**exponent:.4g}") for exponent in exponents)]:
+    for value in values:
         for seed in range(options.seeds):
             if ((rows["term"] == options.term) & (rows["value"] == value) & (rows["seed"] == seed)).any():
                 continue

@@ -170,7 +170,7 @@ class Recipe:
     bit_decoding: Literal["largest", "expected"] = _setting(
         "largest",
         "search",
-        "bits of a decoded cell: those of the largest share, or next to the expected bits so that the size is the expected one",
+        "decoded bits: of each cell the largest share, or the expected bits, rounded so that the size is the expected one",
     )
 
     retrain_epochs: int = _setting(200, "retrain", "epochs of the retraining")
