@@ -29,8 +29,7 @@ from litesnn.files import write_text
 from litesnn.joint_search import Search
 
 DATA = Path(__file__).parents[1] / "docs" / "data"
-STEPS = 8
-"""Two decades, four values in each."""
+STEPS = 8  # two decades, four values in each
 DECODINGS = ("largest", "expected")
 UNITS = {"lambda1": (8e3, "size, kB"), "lambda2": (1e6, "Bit-SynOps, M")}
 """What a term presses, and how many bits or operations are one of the table's."""
@@ -42,11 +41,10 @@ def searched(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, ob
     run = Search(point, recipe, load(recipe, searching=True), seed=seed, device=torch.device("cpu"))
     while not run.done:
         run.run_epoch()
-    record = run.records[-1]
-    row: dict[str, object] = {"term": term, "value": value, "seed": seed, "timesteps": record.timesteps}
-    row |= {name: round(getattr(record, name), 3) for name in ("val_accuracy", "beta_entropy", "psi_entropy")}
+    row: dict[str, object] = {"term": term, "value": value, "seed": seed, "timesteps": run.records[-1].timesteps}
+    row |= {name: round(getattr(run.records[-1], name), 3) for name in ("val_accuracy", "beta_entropy", "psi_entropy")}
     shares, time = run.shares(), run.timesteps
-    row["mean_bits"] = round(float((shares.bits @ torch.tensor(recipe.bit_widths).float()).mean()), 3)
+    row["mean_bits"] = round(float((shares.bits.detach() @ torch.tensor(recipe.bit_widths).float()).mean()), 3)
     supernet = run.network.eval()
     rates = evaluate(lambda x: supernet(x, time, shares, measure_rates=True), run.dataset, run.dataset.val, time).rates
     for decoding in DECODINGS:
