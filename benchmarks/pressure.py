@@ -27,9 +27,9 @@ from litesnn.device import prepare_cpu
 from litesnn.evaluate import evaluate
 from litesnn.files import write_text
 from litesnn.joint_search import Search
+from litesnn.presets import PRESETS
 
 DATA = Path(__file__).parents[1] / "docs" / "data"
-STEPS = 8  # two decades, four values in each
 DECODINGS = ("largest", "expected")
 UNITS = {"lambda1": (8e3, "size, kB"), "lambda2": (1e6, "Bit-SynOps, M")}
 """What a term presses, and how many bits or operations are one of the table's."""
@@ -96,7 +96,7 @@ def draw(rows: pd.DataFrame, term: str, file: Path) -> None:
 def main(arguments: list[str]) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="pressure", description=first_line(sys.modules[__name__]))
-    parser.add_argument("preset")
+    parser.add_argument("preset", choices=PRESETS)
     parser.add_argument("term", choices=UNITS)
     parser.add_argument("--least", type=float, required=True, help="log10 of the least value above 0")
     parser.add_argument("--seeds", type=int, default=3)
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     prepare_cpu(1)
     out, recipe = options.out or DATA / f"pressure-{options.preset}.csv", Recipe.preset(options.preset)
-    values = [0.0, *(float(f"{10 ** (options.least + step / 4):.4g}") for step in range(STEPS + 1))]
+    values = [0.0, *(float(f"{10 ** (options.least + step / 4):.4g}") for step in range(9))]  # two decades
     rows = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["term", "value", "seed"])
     for value in values:
         for seed in range(options.seeds):
