@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -35,20 +35,20 @@ UNITS = {"lambda1": (8e3, "size, kB"), "lambda2": (1e6, "Bit-SynOps, M")}
 """What a term presses, and how many bits or operations are one of the table's."""
 
 
-def searched(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, object]:
+def searched(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, Any]:
     """One search: what both decodings make of it, and how far beta and psi have decided."""
-    point = SearchPoint(**{"lambda1": 0.0, "lambda2": 0.0, "p": 0.0, term: value})
+    point = SearchPoint(lambda1=value * (term == "lambda1"), lambda2=value * (term == "lambda2"), p=0)
     run = Search(point, recipe, load(recipe, searching=True), seed=seed, device=torch.device("cpu"))
     while not run.done:
         run.run_epoch()
-    row: dict[str, object] = {"term": term, "value": value, "seed": seed, "timesteps": run.records[-1].timesteps}
+    row: dict[str, Any] = {"term": term, "value": value, "seed": seed, "timesteps": run.records[-1].timesteps}
     row |= {name: round(getattr(run.records[-1], name), 3) for name in ("val_accuracy", "beta_entropy", "psi_entropy")}
     shares, time = run.shares(), run.timesteps
     row["mean_bits"] = round(float((shares.bits.detach() @ torch.tensor(recipe.bit_widths).float()).mean()), 3)
     supernet = run.network.eval()
     rates = evaluate(lambda x: supernet(x, time, shares, measure_rates=True), run.dataset, run.dataset.val, time).rates
     for decoding in DECODINGS:
-        run.recipe = replace(recipe, bit_decoding=decoding)
+        run.recipe = Recipe.from_dict({**recipe.to_dict(), "bit_decoding": decoding})
         genotype = run.genotype()
         cost = derived_cost(genotype, recipe, rates)
         size = cost.file_bits if recipe.size == "file" else cost.model_size_bits

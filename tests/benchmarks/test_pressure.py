@@ -1,6 +1,7 @@
 """Medians and the largest step by hand, a search decoded in both ways, and a command that finds all its searches done."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -59,7 +60,7 @@ def test_what_is_done_is_not_searched_again(
     rows.drop(index=4).to_csv(file, index=False)
     asked = []
 
-    def search(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, object]:
+    def search(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, Any]:
         asked.append((recipe.dataset, term, value, seed))
         return dict(rows.iloc[4])
 
