@@ -167,6 +167,11 @@ class Recipe:
     cost_batch: int = _setting(30, "search", "samples whose Bit-SynOps enter the loss (keeps lambda2's meaning)")
     rate_gradient: bool = _setting(False, "search", "let the gradient of Bit-SynOps flow through the spike rates")
     arch_batch: Literal["same", "held_out"] = _setting("same", "search", "data of the second pass of an iteration")
+    bit_decoding: Literal["largest", "expected"] = _setting(
+        "largest",
+        "search",
+        "decoded bits: of each cell the largest share, or the expected bits, rounded so that the size is the expected one",
+    )
 
     retrain_epochs: int = _setting(200, "retrain", "epochs of the retraining")
     retrain_batch: int = _setting(50, "retrain", "batch size of the retraining")
@@ -343,6 +348,7 @@ class Recipe:
         check_choice("strategy", self.strategy, ("darts", "random", "fixed"))
         check_choice("size", self.size, ("eq18", "file"))
         check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
+        check_choice("bit_decoding", self.bit_decoding, ("largest", "expected"))
         for name in ("horizontal_flip", "nesterov", "norm_decay", "rate_gradient"):
             if not isinstance(getattr(self, name), bool):
                 raise fail(name, "true or false", getattr(self, name))

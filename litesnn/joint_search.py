@@ -19,6 +19,7 @@ from litesnn.data.dataset import Dataset, Split
 from litesnn.data.split import halves
 from litesnn.device import check_device
 from litesnn.evaluate import evaluate
+from litesnn.expected import with_expected_bits
 from litesnn.genotype import Genotype
 from litesnn.held import Held
 from litesnn.inside import decisions, inherited_accuracy
@@ -137,7 +138,10 @@ class Search(Phase):
 
     def genotype(self) -> Genotype:
         """The network that decoding now gives."""
-        return self.held.decoded(self.arch.decode(self.recipe, self.point.p))
+        decoded = self.held.decoded(self.arch.decode(self.recipe, self.point.p))
+        if self.recipe.bit_decoding == "largest" or self.held.bits is not None:
+            return decoded
+        return with_expected_bits(decoded, self.arch.beta, self.recipe)
 
     def shares(self) -> Shares:
         """What every candidate counts now."""

@@ -9,8 +9,8 @@ from benchmarks.comparisons import repeats
 from benchmarks.record import load
 
 NAMES = set(
-    "cells compconv dashboard energy faults gpu held_out inference launches lif masks packed pages recordings retrain_step search_step "
-    "search_value sequential startup".split()
+    "cells compconv dashboard energy faults gpu held_out inference launches lif masks packed pages pressure recordings retrain_step "
+    "search_step search_value sequential startup".split()
 )
 
 

@@ -143,6 +143,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("cost_batch", 0),
     ("rate_gradient", 0),
     ("arch_batch", "other"),
+    ("bit_decoding", "middle"),
     ("size", "bytes"),
     ("strategy", "evolution"),
     ("retrain_epochs", 0),
@@ -284,6 +285,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "timestep_loss": 0,
     "size": "eq18",
     "strategy": "darts",
+    "bit_decoding": "largest",
 }
 
 
