@@ -22,12 +22,13 @@ INTERVAL = "val_interval"
 def half_width(trials: pd.DataFrame) -> np.ndarray:
     """Of the interval of each validation accuracy, in percentage points; NaN where it is not known of how many samples it is.
 
-    A table that has intervals, as one of points does, keeps them.
+    What has an interval, as points do, keeps it.
     """
-    if INTERVAL in trials:
-        return trials[INTERVAL].to_numpy(dtype=float)
-    samples = trials[SAMPLES].to_numpy(dtype=float) if SAMPLES in trials else np.full(len(trials), np.nan)
-    return np.asarray(Z * np.sqrt(accuracy_variance(trials[ACCURACY].to_numpy(dtype=float), samples)))
+    unknown = np.full(len(trials), np.nan)
+    given = trials[INTERVAL].to_numpy(dtype=float) if INTERVAL in trials else unknown
+    samples = trials[SAMPLES].to_numpy(dtype=float) if SAMPLES in trials else unknown
+    binomial = Z * np.sqrt(accuracy_variance(trials[ACCURACY].to_numpy(dtype=float), samples))
+    return np.asarray(np.where(np.isnan(given), binomial, given))
 
 
 def ties(front: pd.DataFrame) -> list[str]:

@@ -36,8 +36,8 @@ def points(trials: pd.DataFrame) -> pd.DataFrame:
     """All points with their seeds taken together, most accurate first; no rows where none has two finished seeds.
 
     Returns:
-        The columns of ``over_seeds``; ``front``, one of the places above, and ``ties_with``, for an unsure point the smallest
-        that costs less and may be as accurate.
+        The columns of ``over_seeds``; which two-objective fronts a point is on; ``front``, one of the places above; and
+        ``ties_with``, for an unsure point the smallest that costs less and may be as accurate.
     """
     keys, known = _by_point(trials)
     several = known[known["status"] == FINISHED].duplicated(keys).any()
@@ -117,9 +117,11 @@ def _of_training(table: pd.DataFrame) -> np.ndarray:
 
 def _placed(trials: pd.DataFrame) -> pd.DataFrame:
     table = over_seeds(trials).sort_values([ACCURACY, SIZE], ascending=[False, True], ignore_index=True)
+    table["on_size_front"], table["on_bit_synops_front"] = on_front(table, [SIZE]), on_front(table, [BIT_SYNOPS])
     mask = on_front(table, [SIZE, BIT_SYNOPS])
     # Among all points: one that another dominates may have the wider interval.
     table["ties_with"] = [tie(table, own) if on_it else "" for own, on_it in enumerate(mask)]
     outside = np.where(surely_dominated(table), NO, POSSIBLE)
     table["front"] = np.where(mask, np.where(table["ties_with"] == "", SURE, UNSURE), outside)
-    return table
+    first = [name for name in ("experiment", "point", "seeds", "not_finished", "front", "ties_with") if name in table]
+    return table[[*first, *table.columns.difference(first, sort=False)]]

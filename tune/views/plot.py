@@ -97,7 +97,7 @@ def _panel(
     if of_points:
         dots(front[front["front"] == SURE], ACCURACY, "sure", 4)
         dots(front[front["front"] != SURE], ACCURACY, "unsure", 4)
-        errors.append(_draw_intervals(axes, x, val, front[INTERVAL]))
+        errors += _draw_intervals(axes, x, val, front[INTERVAL])
     else:
         test = error(front["test_accuracy"], zero)
         axes.vlines(x, test, val, color=mark_colour("elsewhere"), linewidth=1)
@@ -128,13 +128,16 @@ def _panel(
     _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
 
 
-def _draw_intervals(axes: Axes, x: pd.Series, errors: pd.Series, widths: pd.Series) -> pd.Series:
-    """Bars around the errors, as far as there are accuracies from 0 to 100 %; gives where they end below."""
+def _draw_intervals(axes: Axes, x: pd.Series, errors: pd.Series, widths: pd.Series) -> list[pd.Series]:
+    """Bars around the errors, as far as there are accuracies from 0 to 100 %.
+
+    Gives where they end; at the upper end no less than half of the smallest error, so that they do not widen the axis much.
+    """
     low = (errors + widths).clip(upper=100)
     up = np.minimum(widths, errors - _NEVER)
     look = {"color": mark_colour("interval"), "linewidth": 1.4, "capsize": 3}
     axes.errorbar(x, errors, [up, low - errors], fmt="none", label=MARKS["interval"]["label"], zorder=3, **look)
-    return low
+    return [low, (errors - up).clip(lower=errors.min() / 2)]
 
 
 def _marks(axes: Axes, x: pd.Series, y: pd.Series, mark: str, scale: float, zorder: int) -> None:

@@ -17,7 +17,7 @@ from litesnn.config import Recipe
 from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, labels, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
-from tune.results.seeds import points, shown_front
+from tune.results.seeds import SURE, UNSURE, points, shown_front
 from tune.results.summary import Summary, summarise
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
 from tune.storage.paths import StoragePath, write_bytes
@@ -127,7 +127,8 @@ def complete(trials: pd.DataFrame) -> pd.DataFrame:
 def _details(folders: Mapping[str, StoragePath], answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the page shows of one network beyond its row: of all trials where they are few, else of the front's."""
     few = len(answer["trials"]) <= MOST_DETAILS
-    names = [row["trial"] for row in answer["trials"] if few or row["on_front"]]
+    opened = {point["trials"][0] for point in answer["points"] if point["front"] in (SURE, UNSURE)}
+    names = [row["trial"] for row in answer["trials"] if few or row["on_front"] or row["trial"] in opened]
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # a bucket answers in its own time
         found = pool.map(lambda name: details(folders[name], f"{answer['name']}/{name}", None), names)
         return dict(zip(names, found, strict=True))
