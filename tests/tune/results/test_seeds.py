@@ -1,6 +1,7 @@
 """Points over seeds: means and intervals by hand, the interval against many draws, places on the front against the definition."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -166,3 +167,12 @@ def test_places_against_the_definition() -> None:
             assert own["front"] == ((NO if lost else POSSIBLE) if dominated else (UNSURE if tied else SURE))
             seen.add(own["front"])
     assert seen == {SURE, UNSURE, POSSIBLE, NO}
+
+
+def test_the_points_of_the_digits() -> None:
+    """What docs/results.md says of them."""
+    table = pd.read_csv(Path(__file__).parents[3] / "docs" / "data" / "digits-seeds-trials.csv")
+    grouped = points(table)
+    assert len(grouped) == 12 and grouped["front"].isin((SURE, UNSURE)).sum() == 7
+    sure = grouped[grouped["front"] == SURE]
+    assert list(sure["lambda1"]) == [1e-5, 1e-5] and list(sure["channels"]) == [16, 8]
