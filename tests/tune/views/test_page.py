@@ -15,6 +15,7 @@ from benchmarks.dashboard import browser_here, browsing, serving, wait
 from tests.tune.dashboard_page import (
     EVIL,
     EVIL_REASON,
+    REFERENCE,
     TRIALS,
     add,
     click_point,
@@ -487,6 +488,21 @@ def test_a_merge_names_the_experiments_of_its_trials(browser: Any, tmp_path: Pat
     }
     (front,) = [trace for trace in figure(browser, "size-front") if trace["name"] == "front"]
     assert len(front["x"]) == 6  # one front over all, on which equal networks stay
+
+
+def test_points_of_a_merge_name_their_experiments(browser: Any, tmp_path: Path) -> None:
+    for name, size in (("first", 40_000), ("second", 80_000)):
+        experiment = Experiment(tmp_path / name)
+        experiment.open({"dataset": "digits"}, REFERENCE)
+        for seed in (0, 1):
+            add(experiment, f"point-seed_{seed}", (0.0, 0.0, 0.0, 90.0 + seed, 90.0, size, size, 1), seed=seed)
+    assert pareto.main(["merge", "first", "second", "--storage", str(tmp_path), "--out", "fronts"]) == 0
+    show(browser, (tmp_path / "fronts" / "report.html").as_uri(), "tab=seeds")
+    script = "return [...document.querySelectorAll('#seeds tbody tr')].map(r => r.cells[0].innerText.trim())"
+    assert sorted(browser.execute_script(script)) == ["first", "second"]
+    assert drawn(browser) == {"first / point-seed_1", "second / point-seed_1"}
+    point_at(browser, "first / point-seed_1")
+    assert text(browser, "#tip").startswith("first / point\n")
 
 
 def test_nothing_is_loaded_and_nothing_goes_wrong(browser: Any) -> None:

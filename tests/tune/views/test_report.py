@@ -194,7 +194,9 @@ SEEDS = pd.concat(
     ignore_index=True,
 ).assign(
     val_accuracy=lambda t: t["val_accuracy"] + t["seed"] - 1,
-    bit_synops=lambda t: t["bit_synops"].replace(60e6, 25e6),  # so that the second is smaller and cheaper than the first
+    bit_synops=lambda t: t["bit_synops"].replace(
+        60e6, 25e6
+    ),  # so that the second is smaller and cheaper than the first
     trial=lambda t: [f"l1_1e-06-l2_1e-10-p_{p:g}-c_32-seed_{seed}" for p, seed in zip(t["p"], t["seed"], strict=True)],
 )
 

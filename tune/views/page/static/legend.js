@@ -18,9 +18,10 @@ export function makeLegend() {
   let built = "";
   function render(model, literature, theme) {
     const rows = model.marks, has = (...states) => rows.some((row) => states.includes(row.status) && row.val_accuracy !== null);
+    const points = model.together && has("finished"), networks = !model.together && has("finished");
     const shown = {
-      front: !model.together && has("finished"), test: !model.together && rows.some((row) => row.status === "finished" && row.test_accuracy !== null),
-      sure: model.together && has("finished"), unsure: model.together && has("finished"), interval: model.together && has("finished"),
+      front: networks, test: networks && rows.some((row) => row.status === "finished" && row.test_accuracy !== null),
+      sure: points, unsure: points, interval: points,
       elsewhere: rows.some((row) => row.on_front && !(row.on_size_front && row.on_bit_synops_front)),
       dominated: rows.some((row) => row.status === "finished" && !row.on_front && row.val_accuracy !== null),
       unfinished: has("unfinished"), stopped: has("stopped"), failed: has("failed", "diverged"),

@@ -11,7 +11,9 @@ export const hasSeeds = (experiments) => experiments.some(({ points }) => points
  */
 export function pointsOf({ name, points }, column = SIZE) {
   return points.map((point) => ({
-    ...point, [SIZE]: point[column], experiment: name, trial: point.point, status: "finished", reason: "", bits: null, timesteps: null,
+    ...point, [SIZE]: point[column], experiment: name, source: point.experiment ?? name,
+    trial: [point.experiment, point.point].filter(Boolean).join(" / "), // as trials of a merge are called
+    status: "finished", reason: "", bits: null, timesteps: null,
     key: `${name}/${point.trials[0]}`, members: point.trials.map((trial) => `${name}/${trial}`), on_front: onFront(point),
   }));
 }

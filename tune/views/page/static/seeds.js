@@ -29,9 +29,9 @@ function columnsOf(model, rows) {
     (row[column] ?? null) === null ? "" : show(row[column] / unit) + plusMinus(row[`${column}_deviation`], (value) => show(value / unit))];
   const stated = (column, title) => (largest(column) ? [[column, title, (row) => general(row[column] || null)]] : []); // 0: not stated
   const places = (value) => fixed(value, 2);
-  const named = model.several || rows.some(({ experiment }) => !model.names.includes(experiment)); // of a merge
+  const named = model.several || rows.some(({ experiment, source }) => source !== experiment); // of a merge
   return [
-    ...(named ? [["experiment", "experiment", (row) => row.experiment, "text"]] : []),
+    ...(named ? [["source", "experiment", (row) => row.source, "text"]] : []),
     ["lambda1", "λ1", (row) => general(row.lambda1)],
     ["lambda2", "λ2", (row) => general(row.lambda2)],
     ["p", "p %", (row) => general(row.p)],
