@@ -12,6 +12,7 @@ from PIL import Image
 pytest.importorskip("selenium.webdriver")
 
 from benchmarks.dashboard import browser_here, browsing, serving, wait
+from litesnn.config import Recipe
 from tests.tune.dashboard_page import (
     EVIL,
     EVIL_REASON,
@@ -493,7 +494,7 @@ def test_a_merge_names_the_experiments_of_its_trials(browser: Any, tmp_path: Pat
 def test_points_of_a_merge_name_their_experiments(browser: Any, tmp_path: Path) -> None:
     for name, size in (("first", 40_000), ("second", 80_000)):
         experiment = Experiment(tmp_path / name)
-        experiment.open({"dataset": "digits"}, REFERENCE)
+        experiment.open(Recipe.preset("digits").to_dict(), REFERENCE)
         for seed in (0, 1):
             add(experiment, f"point-seed_{seed}", (0.0, 0.0, 0.0, 90.0 + seed, 90.0, size, size, 1), seed=seed)
     assert pareto.main(["merge", "first", "second", "--storage", str(tmp_path), "--out", "fronts"]) == 0
