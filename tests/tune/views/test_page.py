@@ -255,8 +255,8 @@ def test_what_may_be_no_better_is_marked(browser: Any, tmp_path: Path) -> None:
     """Of 50 samples, 95 and 96 % cannot be told apart: the larger network is on the front, but not for sure."""
     experiment = Experiment(tmp_path / "sure")
     experiment.open({"dataset": "digits"})
-    for name, accuracy, size in (("small", 95.0, 40_000), ("large", 96.0, 400_000)):
-        add(experiment, name, (0.0, 0.0, 0.0, accuracy, accuracy, size, size, 1))
+    for name, p, accuracy, size in (("small", 50.0, 95.0, 40_000), ("large", 0.0, 96.0, 400_000)):
+        add(experiment, name, (0.0, 0.0, p, accuracy, accuracy, size, size, 1))
         path = experiment.trial(name).path / "result.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"val_samples": 50}))
     show(browser, write_page(tmp_path, "sure").as_uri(), "")
