@@ -135,8 +135,10 @@ def _draw_intervals(axes: Axes, x: pd.Series, errors: pd.Series, widths: pd.Seri
     """
     low = (errors + widths).clip(upper=100)
     up = np.minimum(widths, errors - _NEVER)
-    look = {"color": mark_colour("interval"), "linewidth": 1.4, "capsize": 3}
-    axes.errorbar(x, errors, [up, low - errors], fmt="none", label=MARKS["interval"]["label"], zorder=3, **look)
+    label, colour = MARKS["interval"]["label"], mark_colour("interval")
+    axes.errorbar(
+        x, errors, [up, low - errors], fmt="none", label=label, zorder=3, color=colour, linewidth=1.4, capsize=3
+    )
     return [low, (errors - up).clip(lower=errors.min() / 2)]
 
 
