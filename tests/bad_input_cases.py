@@ -229,5 +229,7 @@ PARETO_CASES = [
     ("pick --max-bit-synops 0", "max-bit-synops: expected a count such as 300M"),
     ("pick --min-accuracy 101", "min-accuracy: expected percent from 0 to 100"),
     ("pick --min-accuracy ''", "min-accuracy: expected a value, got ''"),
+    ("pick --sure yes", "unrecognized arguments: yes"),
+    ("pick --sure --name missing", "name: expected an experiment with its recipe in"),
     ("pick --json 1", "unrecognized arguments: 1"),
 ]

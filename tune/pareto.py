@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--max-bit-synops", metavar="COUNT", help="most Bit-SynOps per sample, such as 300M")
     command.add_argument("--min-accuracy", metavar="PERCENT", help="least validation accuracy, such as 90")
+    command.add_argument("--sure", action="store_true", help="only networks of points that are on the front for sure")
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_polish(_reader(commands, "polish"))
     _add_serve(_reader(commands, "serve"))
@@ -127,7 +128,7 @@ def _add_polish(command: argparse.ArgumentParser) -> None:
     _add_place(command)
     command.add_argument("--epochs", required=True, metavar="N", help="epochs of the new retraining")
     command.add_argument("--out", metavar="NAME", help="name of the new experiment (default: NAME-EPOCHS)")
-    command.add_argument("--sure", action="store_true", help="only networks that are on the front for sure")
+    command.add_argument("--sure", action="store_true", help="only networks of points that are on the front for sure")
     for name in OF_POLISH:
         field = Settings.__dataclass_fields__[name]
         text = field.metadata["help"].replace("%", "%%")

@@ -15,6 +15,7 @@ from litesnn.options import given_options
 from tune.plan.points import Trial, point_in
 from tune.reading import existing
 from tune.results.front import front
+from tune.results.seeds import sure_networks
 from tune.run import Design, carry_out
 from tune.running.settings import OF_POLISH, Settings
 from tune.storage.paths import read_text, storage_path, write_text
@@ -31,9 +32,8 @@ def polish(args: argparse.Namespace) -> None:
     source = existing(args.storage, args.name)
     before = Recipe.from_dict(source.recipe())
     epochs = _epochs(args.epochs, before.retrain_epochs)
-    chosen = front(source.table())
-    if args.sure:
-        chosen = chosen[chosen["ties_with"] == ""]
+    table = source.table()
+    chosen = sure_networks(table) if args.sure else front(table)
     if chosen.empty:
         raise fail("name", "an experiment with a finished network", args.name)
     found = {_trial(row): _genotype(source, str(row["trial"])) for row in chosen.to_dict("records")}

@@ -20,6 +20,7 @@ from tune.results.merge import merge as merged_table
 from tune.results.merge import names, recipe_differences
 from tune.results.pick import pick as pick_network
 from tune.results.reference import reference_in
+from tune.results.seeds import shown_front
 from tune.results.summary import summarise
 from tune.running.settings import COMPARED
 from tune.storage.paths import StoragePath, check_path, folder_names, read_bytes, storage_path
@@ -63,7 +64,7 @@ def merge(args: argparse.Namespace) -> None:
     sources = dict(zip(names(experiments), experiments, strict=True))
     comparison = compare(chosen, recipe) if args.compare else None
     paths = write_report(target, table, reference_in(experiments), recipe, sources, comparison)
-    console.print(front_table(chosen, console.width))
+    console.print(front_table(shown_front(table), console.width))
     _print_comparison(console, comparison)
     _print_paths(console, paths)
 
@@ -77,7 +78,7 @@ def pick(args: argparse.Namespace) -> None:
         "min_accuracy": None if args.min_accuracy is None else parse_percent("min-accuracy", args.min_accuracy),
     }
     experiment = existing(args.storage, args.name)
-    choice = pick_network(experiment.table(), **limits)
+    choice = pick_network(experiment.table(), **limits, sure=args.sure)
     folder = None if choice.network is None else experiment.trial(choice.network["trial"]).path
     print(json.dumps(choice.to_dict(folder), indent=2) if args.json else choice.text(folder))
     if not choice.fits:
@@ -102,7 +103,7 @@ def show_and_write(experiment: Experiment, console: Console, compared: str | Non
 
 
 def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None:
-    chosen = front(table)
+    chosen = shown_front(table)
     if len(chosen):
         console.print(front_table(chosen, console.width))
     left_out = table[~table["status"].isin([FINISHED, STOPPED])]
@@ -132,6 +133,7 @@ def _print_paths(console: Console, paths: dict[str, object]) -> None:
         ("report.html", "page"),
         ("front.png", "plot"),
         ("front.csv", "front"),
+        ("points.csv", "points"),
         ("trials.csv", "all trials"),
         ("comparison.csv", "compared"),
         ("trials", "networks"),

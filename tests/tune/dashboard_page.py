@@ -24,7 +24,7 @@ TRIALS = {
     "middle": (3e-6, 2e-9, 80.0, 95.0, 94.0, 200_000, 0.8e6, 3),
     "large": (0.0, 0.0, 0.0, 99.0, 98.5, 400_000, 4e6, 4),
     "dominated": (1e-6, 1e-9, 50.0, 94.0, 97.0, 300_000, 2e6, 2),
-    EVIL: (1e-6, 1e-9, 50.0, 90.0, 90.0, 250_000, 3e6, 2),
+    EVIL: (1e-6, 1e-9, 60.0, 90.0, 90.0, 250_000, 3e6, 2),
 }
 
 
@@ -49,7 +49,7 @@ def add(
     lambda1, lambda2, p, accuracy, test, size, synops, timesteps = values
     figures = {"model_size_bits": size, "bit_synops": synops, "timesteps": timesteps}
     trial = experiment.trial(name)
-    trial.write_start({"lambda1": lambda1, "lambda2": lambda2, "p": p, **stated, "seed": 0}, {})
+    trial.write_start({"lambda1": lambda1, "lambda2": lambda2, "p": p, "seed": 0, **stated}, {})
     epochs = [("search", 1), ("search", 2), ("retrain", 1), ("retrain", 2)]
     trial.write_records(
         [

@@ -69,8 +69,8 @@ def _parse(field: str, text: str | float, units: dict[str, float], expected: str
 
 
 def label(row: Mapping[str, Any] | pd.Series) -> str:
-    """A trial's name, after its experiment's in merged tables."""
-    return " / ".join(str(row[key]) for key in ("experiment", "trial") if not pd.isna(row.get(key)))
+    """The name of a trial or a point, after its experiment's in merged tables."""
+    return " / ".join(str(row[key]) for key in ("experiment", "trial", "point") if not pd.isna(row.get(key)))
 
 
 def labels(table: pd.DataFrame) -> list[str]:

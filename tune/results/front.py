@@ -8,13 +8,9 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from litesnn.config import OPTIONAL_AXES
 from tune.results.intervals import half_width, ties
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.rows import FINISHED
-
-_POINT = ["lambda1", "lambda2", "p"]
-_OVER_SEEDS = [ACCURACY, "test_accuracy", SIZE, BIT_SYNOPS, "energy_mj"]
 
 
 def worst(references: Iterable[Reference]) -> Reference:
@@ -95,29 +91,6 @@ def hypervolume(trials: pd.DataFrame, reference: Reference, smaller: Sequence[st
     corner = _scaled(np.array([[-reference.accuracy, *(getattr(reference, column) for column in smaller)]]))[0]
     inside = points[(points < corner).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=corner)) if len(inside) else 0.0
-
-
-def over_seeds(trials: pd.DataFrame) -> pd.DataFrame:
-    """The finished networks of every point taken together over its seeds.
-
-    Returns:
-        One row per point, and per experiment in a merged table, of which a trial finished: ``n``, how many did;
-        ``not_finished``, how many have not, or diverged or were stopped, and are not in the means; for accuracies, size,
-        Bit-SynOps and energy the mean under the column's own name and the sample standard deviation as
-        ``<column>_deviation``, NaN where n is 1. ``status`` is there too, so that ``front`` takes this table.
-    """
-    keys = [column for column in ("experiment", *_POINT, *OPTIONAL_AXES) if column in trials.columns]
-    known = trials.dropna(subset=_POINT)
-    stated = [column for column in OPTIONAL_AXES if column in known]
-    known = known.assign(**known[stated].astype(float).fillna(0))  # 0: left to the recipe
-    finished = known[known["status"] == FINISHED].groupby(keys, sort=True)
-    table = finished[_OVER_SEEDS[:1]].size().rename("n").to_frame()
-    table["not_finished"] = known.groupby(keys).size().reindex(table.index) - table["n"]
-    table["status"] = FINISHED
-    for column in _OVER_SEEDS:
-        table[column] = finished[column].mean()
-        table[f"{column}_deviation"] = finished[column].std(ddof=1)
-    return table.reset_index()
 
 
 def _costs(trials: pd.DataFrame, smaller: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,8 @@ WITHIN = 1.0  # percentage points of the best accuracy
 class Summary:
     """Counts of an experiment; ``best`` and ``smallest`` are rows of the table, None where nothing has finished.
 
-    ``sure`` of the ``front`` are those with which none ties that costs less (``tune.results.intervals``).
+    ``front`` counts networks or, where one has several seeds, points; with ``sure`` of them none ties that costs less
+    (``tune.results.intervals``).
     ``smallest`` is the smallest network within ``WITHIN`` points of the best accuracy. Epochs count search and
     retraining together; ``epochs_saved`` is what the stopped trials would still have run.
     """
@@ -30,6 +31,7 @@ class Summary:
     states: Mapping[str, int]
     front: int
     sure: int
+    of_points: bool
     hypervolume: float
     reference: Reference
     best: Mapping[str, Any] | None
@@ -43,7 +45,8 @@ class Summary:
         if self.best is None:
             return [*texts, "no finished network yet"]
         sure = "" if self.sure == self.front else f", {self.sure} of them for sure"
-        texts.append(f"{self.front} network{'s' * (self.front != 1)} on the front{sure}")
+        kind = "point" if self.of_points else "network"
+        texts.append(f"{self.front} {kind}{'s' * (self.front != 1)} on the front{sure}")
         texts.append(f"hypervolume {self.hypervolume:.4g} ({reference_text(self.reference)})")
         texts.append(f"best validation accuracy {self.best[ACCURACY]:.2f} % (test {self.best['test_accuracy']:.2f} %)")
         if self.smallest is not None:
@@ -83,7 +86,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
 
     Args:
         trials: the table of ``tune.storage.store``.
-        chosen: its front.
+        chosen: its front, of networks or of points.
         reference: the hypervolume's reference point.
         recipe: the epochs that a whole trial has, unless the table of a merge says so in ``whole_epochs``.
     """
@@ -100,6 +103,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
         states=count_states(trials),
         front=len(chosen),
         sure=int((chosen["ties_with"] == "").sum()),
+        of_points="seeds" in chosen,
         hypervolume=float(hypervolume(trials, reference)),
         reference=reference,
         best=best,

@@ -10,7 +10,7 @@ NAME/trials/<trial>/point.json     λ1, λ2, p and seed; recipe.json beside it
                     model.safetensors       the network of a finished trial
                     result.json    the outcome: the trial's whole row of the table
 NAME/searches/<point>.json         genotypes of finished searches, for trials of the same point at another width
-NAME/trials.csv, front.csv, front.png
+NAME/trials.csv, front.csv, front.png, and points.csv where a point has several seeds
 NAME/ray/                          what Ray Tune keeps of each run; nothing here reads it
 """
 

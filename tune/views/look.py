@@ -49,6 +49,9 @@ COLOURS = {"light": _theme(_LIGHT, _LIGHT_SERIES), "dark": _theme(_DARK, _DARK_S
 MARKS: dict[str, dict[str, Any]] = {
     "front": {"label": "front of this plot", "symbol": "circle", "size": 9},
     "test": {"label": "its test accuracy", "symbol": "circle-open", "size": 9},
+    "sure": {"label": "on the front for sure", "symbol": "circle", "size": 9},
+    "unsure": {"label": "on the front, not for sure", "symbol": "circle-open", "size": 9},
+    "interval": {"label": "90 % interval of the mean", "symbol": "line", "size": 9},
     "elsewhere": {"label": "on the front in all three objectives", "symbol": "circle", "size": 8, "fade": 0.4},
     "dominated": {"label": "dominated", "symbol": "circle-open", "size": 7, "fade": 0.35},
     "unfinished": {"label": "unfinished: running, or interrupted", "symbol": "triangle-right", "size": 10},
@@ -57,9 +60,9 @@ MARKS: dict[str, dict[str, Any]] = {
     "published": {"label": "published", "symbol": "diamond", "size": 8, "colour": "others"},
     "paper": {"label": "published with the method", "symbol": "diamond", "size": 10, "colour": "paper-own"},
 }
-"""What stands in a front's figure.
+"""What stands in a front's figure; ``sure``, ``unsure`` and ``interval`` are of points over seeds, ``test`` of networks.
 
-``symbol`` is plotly's name and ``size`` in its pixels; ``colour`` is one of ``COLOURS``, that of the experiment where there is
+``symbol`` is plotly's name, or ``line`` for a stroke, and ``size`` in its pixels; ``colour`` is one of ``COLOURS``, that of the experiment where there is
 none; ``fade`` is the share of paper in it.
 """
 

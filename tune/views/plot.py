@@ -15,22 +15,27 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from tune.results.amounts import count_unit, error, log_ticks, size_name, size_unit, zero_error
 from tune.results.compare import Comparison
 from tune.results.front import on_front
+from tune.results.intervals import INTERVAL
+from tune.results.seeds import SURE
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, EQ18, SIZE
 from tune.storage.store import FINISHED
 from tune.views.look import COLOURS, LABELS, MARKS, mark_colour
 
 _SYMBOLS = {"circle": "o", "circle-open": "o", "diamond": "D"}
+_NEVER = 1e-6  # percent of error, beyond any axis
 _POINTS_PER_PIXEL = 0.75  # sizes of marks are in those of the page
 
 
 def draw_fronts(trials: pd.DataFrame, title: str, comparison: Comparison | None = None) -> bytes:
     """Draws both fronts: dominated networks pale, the front as steps, its test accuracy hollow.
 
+    Of points over seeds, those of the front have their intervals, and those that are not on it for sure are hollow.
+
     Both axes are log scales; that of accuracy is the error's, 100 - accuracy, upside down, which keeps good networks
     apart where one bad one would squeeze them together.
 
     Args:
-        trials: the table of ``tune.storage.store``; only finished trials are drawn.
+        trials: the table of ``tune.storage.store``, of which only finished trials are drawn, or ``tune.results.seeds.points``.
         title: heading of the picture.
         comparison: published networks, drawn as well by their test accuracies.
 
@@ -84,14 +89,23 @@ def _panel(
         small = zorder == 1 and len(rows) >= 300
         _marks(axes, rows[column] / unit, error(rows[accuracy], zero), mark, 0.4 if small else 1, zorder)
 
-    x, val, test = front[column] / unit, error(front[ACCURACY], zero), error(front["test_accuracy"], zero)
-    axes.vlines(x, test, val, color=mark_colour("elsewhere"), linewidth=1)
-    axes.plot(x, val, color=mark_colour("front"), linewidth=1.4, drawstyle="steps-post")
-    dots(front, ACCURACY, "front", 4)
-    dots(front, "test_accuracy", "test", 3)
+    x, val = front[column] / unit, error(front[ACCURACY], zero)
+    of_points = "seeds" in finished
+    line = mark_colour("elsewhere" if of_points else "front")
+    axes.plot(x, val, color=line, linewidth=1.4, drawstyle="steps-post", zorder=2)
+    sizes, errors = [finished[column] / unit], [error(finished[ACCURACY], zero)]
+    if of_points:
+        dots(front[front["front"] == SURE], ACCURACY, "sure", 4)
+        dots(front[front["front"] != SURE], ACCURACY, "unsure", 4)
+        errors += _draw_intervals(axes, x, val, front[INTERVAL])
+    else:
+        test = error(front["test_accuracy"], zero)
+        axes.vlines(x, test, val, color=mark_colour("elsewhere"), linewidth=1)
+        dots(front, ACCURACY, "front", 4)
+        dots(front, "test_accuracy", "test", 3)
+        errors.append(error(finished["test_accuracy"], zero))
     dots(elsewhere, ACCURACY, "elsewhere", 2)
     dots(dominated, ACCURACY, "dominated", 1)
-    sizes, errors = [finished[column] / unit], [error(finished[name], zero) for name in (ACCURACY, "test_accuracy")]
     if others is not None and len(finished):
         errors.append(100 - others["accuracy"])  # of all: both panels have one axis of accuracy
         others = others.dropna(subset=[column])
@@ -114,10 +128,25 @@ def _panel(
     _mark(axes.yaxis, ticks if zero is None else ticks | {zero: "100"})
 
 
+def _draw_intervals(axes: Axes, x: pd.Series, errors: pd.Series, widths: pd.Series) -> list[pd.Series]:
+    """Bars around the errors, as far as there are accuracies from 0 to 100 %.
+
+    Gives where they end; at the upper end no less than half of the smallest error, so that they do not widen the axis much.
+    """
+    low = (errors + widths).clip(upper=100)
+    up = np.minimum(widths, errors - _NEVER)
+    label, colour = MARKS["interval"]["label"], mark_colour("interval")
+    axes.errorbar(
+        x, errors, [up, low - errors], fmt="none", label=label, zorder=3, color=colour, linewidth=1.4, capsize=3
+    )
+    return [low, (errors - up).clip(lower=errors.min() / 2)]
+
+
 def _marks(axes: Axes, x: pd.Series, y: pd.Series, mark: str, scale: float, zorder: int) -> None:
     """Points as the page draws them."""
     look, colour = MARKS[mark], mark_colour(mark)
     fill = "none" if look["symbol"].endswith("-open") else colour
+    fill = COLOURS["light"]["paper"] if mark == "unsure" else fill  # over its interval
     area = (_POINTS_PER_PIXEL * scale * look["size"]) ** 2
     marker = _SYMBOLS[look["symbol"]]
     axes.scatter(x, y, s=area, marker=marker, facecolors=fill, edgecolors=colour, label=look["label"], zorder=zorder)

@@ -17,7 +17,7 @@ from litesnn.config import Recipe
 from tune.results.amounts import BITS_PER_MB, count_unit, digits, label, labels, size_unit
 from tune.results.compare import Comparison
 from tune.results.front import front
-from tune.results.intervals import TIED
+from tune.results.seeds import SURE, UNSURE, points, shown_front
 from tune.results.summary import Summary, summarise
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, DENSE, EQ18, FILE, Reference
 from tune.storage.paths import StoragePath, write_bytes
@@ -49,6 +49,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes trials and front as CSV and Parquet, front.json, front.png and report.html into the experiment's folder.
 
+    Where a point has several finished seeds, points.csv and points.parquet too, and the picture shows points.
+
     Args:
         experiment: where the files go; also where the trials' folders lie.
         trials: its table, of any length.
@@ -72,16 +74,19 @@ def write_report(
         name: owner.trial(trial).path
         for name, owner, trial in zip(labels(trials), owners, trials["trial"], strict=True)
     }
-    summary = summarise(trials, chosen, reference, recipe)
+    grouped = points(trials)
+    summary = summarise(trials, shown_front(trials), reference, recipe)
     name = experiment.path.name
-    title = f"{name}: {len(chosen)} network{'s' * (len(chosen) != 1)} on the front"
     shown = {"trials": with_units(trials), "front": with_units(chosen)}
+    if len(grouped):
+        named = grouped.assign(trials=grouped["trials"].map("; ".join)).drop(columns="status")
+        shown["points"] = with_units(named)
     contents: dict[str, bytes] = {}
     for key, table in shown.items():
         contents[f"{key}.csv"] = table.to_csv(index=False).encode()
         contents[f"{key}.parquet"] = _parquet(table)
-    contents["front.json"] = (json.dumps(_front_json(name, shown["front"], summary), indent=2) + "\n").encode()
-    contents["front.png"] = draw_fronts(trials, title, comparison)
+    contents["front.json"] = (json.dumps(_front_json(name, shown, summary), indent=2) + "\n").encode()
+    contents["front.png"] = draw_fronts(grouped if len(grouped) else trials, _title(name, summary), comparison)
     answer = experiment_answer(
         name,
         trials,
@@ -97,10 +102,17 @@ def write_report(
     paths: dict[str, StoragePath] = {file: experiment.path / file for file in contents}
     for file, content in contents.items():
         write_bytes(paths[file], content)
-    if "comparison.csv" not in contents:
-        with suppress(OSError):  # that of an earlier report is of another front
-            (experiment.path / "comparison.csv").unlink(missing_ok=True)
+    for file in ("comparison.csv", "points.csv", "points.parquet"):
+        if file not in contents:
+            with suppress(OSError):  # that of an earlier report is of another front
+                (experiment.path / file).unlink(missing_ok=True)
     return paths
+
+
+def _title(name: str, summary: Summary) -> str:
+    kind = "point" if summary.of_points else "network"
+    sure = f", {summary.sure} of them for sure" if summary.of_points else ""
+    return f"{name}: {summary.front} {kind}{'s' * (summary.front != 1)} on the front{sure}"
 
 
 def complete(trials: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +127,8 @@ def complete(trials: pd.DataFrame) -> pd.DataFrame:
 def _details(folders: Mapping[str, StoragePath], answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the page shows of one network beyond its row: of all trials where they are few, else of the front's."""
     few = len(answer["trials"]) <= MOST_DETAILS
-    names = [row["trial"] for row in answer["trials"] if few or row["on_front"]]
+    opened = {point["trials"][0] for point in answer["points"] if point["front"] in (SURE, UNSURE)}
+    names = [row["trial"] for row in answer["trials"] if few or row["on_front"] or row["trial"] in opened]
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # a bucket answers in its own time
         found = pool.map(lambda name: details(folders[name], f"{answer['name']}/{name}", None), names)
         return dict(zip(names, found, strict=True))
@@ -135,10 +148,13 @@ def _parquet(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, Any]:
-    """The front as records, and what the summary says; NaN, which JSON lacks, is null."""
-    named = chosen.rename(columns=_UNITS).to_dict("records")
-    records = [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in named]
+def _front_json(name: str, shown: Mapping[str, pd.DataFrame], summary: Summary) -> dict[str, Any]:
+    """The front as records, points likewise if there are any, and what the summary says; NaN, which JSON lacks, is null."""
+    records = {}
+    for key in ("front", "points"):
+        if key in shown:
+            rows = shown[key].rename(columns=_UNITS).to_dict("records")
+            records[key] = [{str(k): None if pd.isna(value) else value for k, value in row.items()} for row in rows]
     reference = asdict(summary.reference)
     return {
         "experiment": name,
@@ -149,15 +165,17 @@ def _front_json(name: str, chosen: pd.DataFrame, summary: Summary) -> dict[str, 
         "trials_by_state": dict(summary.states),
         "epochs_spent": summary.epochs_spent,
         "epochs_saved_by_stopping": summary.epochs_saved,
-        "front": records,
+        **records,
     }
 
 
 def front_table(chosen: pd.DataFrame, width: int = 120) -> Table:
     """The front as it is printed on a terminal of so many characters; what does not fit is left out, the least asked for first.
 
-    A network's name has its point. ``~`` marks those that a smaller or cheaper one may equal.
+    A network's name has its point. ``~`` marks those that a smaller or cheaper one may equal. Points over seeds
+    (``tune.results.seeds``) have no T and bits of their own.
     """
+    grouped = "seeds" in chosen
     file_unit, size = size_unit(chosen.reindex(columns=[FILE, EQ18]).max().max() if len(chosen) else 0)
     count_name, count = count_unit(chosen[BIT_SYNOPS].max() if len(chosen) else 0)
     columns: dict[str, list[str]] = {
@@ -168,18 +186,24 @@ def front_table(chosen: pd.DataFrame, width: int = 120) -> Table:
         "dense": _digits(chosen, DENSE, size),
         f"Bit-SynOps {count_name}": _digits(chosen, BIT_SYNOPS, count),
         "energy µJ": _digits(chosen, "energy_mj", 1e-3),
-        "T": [f"{value:.0f}" for value in chosen["timesteps"]],
-        "bits": [str(value) for value in chosen["bits"]],
-        "network": [label(row) for _, row in chosen.iterrows()],
     }
+    if grouped:
+        columns["seeds"] = [str(value) for value in chosen["seeds"]]
+    else:
+        columns["T"] = [f"{value:.0f}" for value in chosen["timesteps"]]
+        columns["bits"] = [str(value) for value in chosen["bits"]]
+    last = "point" if grouped else "network"
+    columns[last] = [label(row) for _, row in chosen.iterrows()]
     for heading in ("dense", "energy µJ", "Eq. 18", "bits", "T"):
-        if sum(2 + max(map(len, [name, *cells])) for name, cells in columns.items()) - 2 > width:
+        if heading in columns and sum(2 + max(map(len, [name, *cells])) for name, cells in columns.items()) - 2 > width:
             del columns[heading]
-    caption = f"± 90 % of chance; ~ {TIED}" if (chosen["ties_with"] != "").any() else None
-    table = Table(title="Pareto front, most accurate first", caption=caption, box=None, pad_edge=False)
+    tied = f"± 90 % of chance; ~ a smaller or cheaper {last} may be as accurate"
+    caption = tied if (chosen["ties_with"] != "").any() else None
+    what = " of points, means over their seeds" if grouped else ""
+    table = Table(title=f"Pareto front{what}, most accurate first", caption=caption, box=None, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
     for heading in columns:
-        table.add_column(heading, justify="left" if heading in ("val %", "network") else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if heading in ("val %", last) else "right", no_wrap=True)
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*cells)
     return table

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
-from tune.results.front import front, hypervolume, non_dominated, on_front, over_seeds, worst
+from tune.results.front import front, hypervolume, non_dominated, on_front, worst
 from tune.storage.objectives import Reference
 
 # accuracy up, size to the right; * on the front
@@ -116,44 +116,6 @@ def test_hypervolume_against_counting_cells(corners: list[tuple[int, int, int]])
             covered[tuple(slice(at, None) for at in corner[:dims])] = True
         volume = hypervolume(finished(*rows), reference, smaller)
         assert volume == pytest.approx(0.2 * covered.sum())
-
-
-def test_over_seeds_by_hand() -> None:
-    def trial(p: float, seed: int, status: str, accuracy: float, size: float) -> dict[str, object]:
-        figures = {"val_accuracy": accuracy, "test_accuracy": accuracy - 1, "size_bits": size}
-        return {
-            "lambda1": 0.0,
-            "lambda2": 1e-9,
-            "p": p,
-            "seed": seed,
-            "status": status,
-            **figures,
-            "bit_synops": size * 2,
-            "energy_mj": 0.5,
-        }
-
-    table = pd.DataFrame(
-        [
-            trial(50, 0, "finished", 90, 100),
-            trial(50, 1, "finished", 96, 300),
-            trial(50, 2, "diverged", 10, 1),
-            trial(80, 0, "finished", 80, 50),
-            trial(90, 0, "stopped", 99, 1),
-        ]
-    )
-    seeds = over_seeds(table)
-    assert list(seeds["p"]) == [50, 80] and list(seeds["n"]) == [2, 1] and list(seeds["not_finished"]) == [1, 0]
-    first = seeds.iloc[0]
-    assert first["val_accuracy"] == 93 and first["val_accuracy_deviation"] == pytest.approx(np.std([90, 96], ddof=1))
-    assert first["test_accuracy"] == 92 and first["size_bits"] == 200 and first["bit_synops"] == 400
-    assert first["size_bits_deviation"] == pytest.approx(100 * np.sqrt(2)) and first["energy_mj_deviation"] == 0
-    assert np.isnan(seeds.loc[1, "val_accuracy_deviation"])
-    assert list(front(seeds)["p"]) == [50, 80]
-    apart = over_seeds(table.assign(channels=[8, 16, 16, np.nan, np.nan]))
-    assert list(apart["channels"]) == [8, 16, 0] and list(apart["n"]) == [1, 1, 1]
-    assert len(over_seeds(table.iloc[:0])) == 0 and len(over_seeds(table.iloc[4:])) == 0
-    merged = over_seeds(pd.concat([table.assign(experiment="a"), table.assign(experiment="b")]))
-    assert list(merged["experiment"]) == ["a", "a", "b", "b"]
 
 
 def test_the_worst_of_references() -> None:

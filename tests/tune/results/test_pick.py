@@ -28,7 +28,7 @@ TRIALS = pd.DataFrame(
     bits="1 2 4",
     lambda1=0.0,
     lambda2=0.0,
-    p=50.0,
+    p=[0.0, 50.0, 60.0, 70.0, 80.0, 90.0],
     seed=0,
 )
 
@@ -110,6 +110,86 @@ def test_files_that_nobody_measured_meet_no_limit() -> None:
     for table in (TRIALS, SIZED.assign(file_bits=None)):
         with pytest.raises(InputError, match="max-file: expected networks whose files were measured"):
             pick(table, max_file_bits=9e9)
+
+
+# Points of three seeds, 400 samples; Bit-SynOps go with sizes. ``lucky`` has the best network, and its mean of 90 % may be
+# no better than that of ``steady``, which is surely better than ``tiny``.
+OVER_SEEDS = pd.DataFrame(
+    [
+        (f"{point}-seed_{seed}", p, seed, accuracy, size * (1 + seed / 100))
+        for p, (point, accuracies, size) in enumerate(
+            [("lucky", (86, 97, 87), 8e6), ("steady", (89.5, 89, 88.5), 4e6), ("tiny", (60, 60.5, 59.5), 1e6)]
+        )
+        for seed, accuracy in enumerate(accuracies)
+    ],
+    columns=["trial", "p", "seed", "val_accuracy", "size_bits"],
+).assign(
+    status="finished",
+    test_accuracy=80.0,
+    val_samples=400,
+    model_size_bits=lambda t: t["size_bits"],
+    file_bits=lambda t: t["size_bits"],
+    bit_synops=lambda t: t["size_bits"] * 10,
+    timesteps=4,
+    bits="1 2",
+    lambda1=0.0,
+    lambda2=0.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected", "fits"),
+    [
+        ({}, "steady-seed_0", True),
+        ({"max_size_bits": 5e6}, "steady-seed_0", True),
+        ({"max_size_bits": 3e6}, "tiny-seed_1", True),
+        (
+            {"max_file_bits": 1.005e6},
+            "tiny-seed_0",
+            True,
+        ),  # the size of the network itself counts, its seed 1 has 1.01e6
+        ({"min_accuracy": 89}, "steady-seed_0", True),  # the mean counts
+        ({"min_accuracy": 89.2}, "steady-seed_0", False),
+        ({"min_accuracy": 95}, "steady-seed_0", False),
+        ({"max_size_bits": 0.8e6}, "tiny-seed_0", False),
+    ],
+)
+def test_the_sure_front_alone(limits: dict[str, float], expected: str, fits: bool) -> None:
+    choice = pick(OVER_SEEDS, **limits, sure=True)  # type: ignore[arg-type]
+    assert choice.network is not None and choice.network["trial"] == expected and choice.fits == fits
+    assert choice.tie == ""
+
+
+def test_a_choice_among_seeds_says_what_its_point_is_worth() -> None:
+    lucky = pick(OVER_SEEDS)
+    assert lucky.network is not None and lucky.network["trial"] == "lucky-seed_1"
+    assert (
+        lucky.text().splitlines()[1].startswith("mean over its 3 seeds: accuracy 90.00 ± 10.5")
+    )  # 2.92 · √37 / √3 = 10.25
+    point = json.loads(json.dumps(lucky.to_dict(), allow_nan=False))["point"]
+    assert (point["point"], point["seeds"], point["val_accuracy"], point["front"]) == ("lucky", 3, 90, "unsure")
+    far = pick(OVER_SEEDS, min_accuracy=95, sure=True).text("F")
+    assert "accuracy 89.00 %, 6.00 points below 95 %" in far and far.startswith("no network fits; nearest: steady")
+    assert pick(TRIALS).point is None and pick(TRIALS).to_dict()["point"] is None
+    without = pick(OVER_SEEDS.drop(columns="val_samples"))
+    assert without.text().splitlines()[1] == "mean over its 3 seeds: accuracy 90.00 %"
+
+
+def test_with_one_seed_each_the_sure_front_is_what_ties_with_none() -> None:
+    few = TRIALS.assign(val_samples=50)  # of 50 samples, 92 and 95 % are the same
+    every, sure = pick(few), pick(few, sure=True)
+    assert every.network is not None and every.network["trial"] == "large" and every.tie == "middle"
+    assert sure.network is not None and sure.network["trial"] == "small"
+
+
+def test_no_sure_network_with_a_measured_file() -> None:
+    with pytest.raises(InputError, match="max-file: expected networks whose files were measured"):
+        pick(
+            OVER_SEEDS.assign(file_bits=OVER_SEEDS["file_bits"].where(OVER_SEEDS["p"] == 0)),
+            max_file_bits=9e9,
+            sure=True,
+        )
+    assert pick(OVER_SEEDS.iloc[:0], sure=True).network is None
 
 
 def test_nothing_finished() -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import ray
 
@@ -171,6 +172,35 @@ def test_status_report_pick_and_merge(storage: Path, capsys: pytest.CaptureFixtu
     shutil.rmtree(storage / "b")
     assert call(capsys, "merge", "a", "b", *place, "--out", "again")[0] == 2
     assert not (storage / "again").exists()
+
+
+def test_seeds_of_a_point_are_one_entry(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table, in files, and for the commands with ``--sure``."""
+    recipe, experiment = Recipe.preset("digits", **_overrides()), Experiment(storage / "many")
+    experiment.open(recipe.to_dict())
+    found = {10: ((97, 86, 87), 80_000), 20: ((89.5, 89, 88.5), 40_000), 30: ((60, 60.5, 59.5), 10_000)}
+    for p, (accuracies, size) in found.items():
+        for seed, accuracy in enumerate(accuracies):
+            folder = experiment.trial(f"l1_0-l2_0-p_{p}-seed_{seed}")
+            folder.write_start({"lambda1": 0.0, "lambda2": 0.0, "p": float(p), "seed": seed}, recipe.to_dict())
+            figures = NUMBERS | {"val_accuracy": accuracy, "val_samples": 400, "bit_synops": size}
+            folder.write_result("finished", **figures, model_size_bits=size, bits=[2, 1], side_bits=0)
+    place = ["--storage", str(storage), "--name", "many"]
+    assert "l1_0-l2_0-p_10-seed_0: accuracy 97.00 %" in call(capsys, "pick", *place)[1]
+    code, output, _ = call(capsys, "pick", *place, "--sure")
+    assert code == 0 and "l1_0-l2_0-p_20-seed_0: accuracy 89.50 %" in output and "mean over its 3 seeds" in output
+    assert call(capsys, "pick", *place, "--sure", "--min-accuracy", "90")[0] == 1
+    code, output, _ = call(capsys, "report", *place)
+    lines = [line.split() for line in output.splitlines()]
+    assert code == 0 and lines[1][-2:] == ["seeds", "point"]
+    assert [line[-2:] for line in lines[2:5]] == [["3", f"l1_0-l2_0-p_{p}"] for p in found]
+    assert "3 points on the front, 2 of them for sure" in output and str(storage / "many" / "points.csv") in output
+    assert list(pd.read_csv(storage / "many" / "points.csv")["front"]) == ["unsure", "sure", "sure"]
+    monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("started"))
+    code, _, error = call(capsys, "polish", *place, "--epochs", "5", "--sure")
+    assert code == 2 and "name: expected the genotype of l1_0-l2_0-p_20-seed_0 in " in error
 
 
 def test_names_are_printed_as_they_are(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:

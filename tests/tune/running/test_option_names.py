@@ -16,7 +16,7 @@ READERS = {
     "status": ["--storage", "--name"],
     "report": ["--storage", "--name", "--compare"],
     "merge": ["EXPERIMENT", "--storage", "--out", "--compare"],
-    "pick": ["--storage", "--name", "--max-size", "--max-bit-synops", "--min-accuracy", "--json"],
+    "pick": ["--storage", "--name", "--max-size", "--max-bit-synops", "--min-accuracy", "--sure", "--json"],
     "serve": ["--storage", "--host", "--port", "--token-file", "--interval"],
 }
 

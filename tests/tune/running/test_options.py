@@ -69,7 +69,7 @@ def test_points_and_seeds_are_run_and_nothing_else(first: str, storage: Path) ->
     assert set(tried) == {(*point, seed) for point in points for seed in (3, 4)} and len(tried) == 6
     assert set(table["status"]) == {"finished"}
     assert "6 trials, 0 of them over before" in first
-    assert [point["n"] for point in inlined(storage / "first" / "report.html")["experiment"]["seeds"]] == [2, 2, 2]
+    assert [point["seeds"] for point in inlined(storage / "first" / "report.html")["experiment"]["points"]] == [2, 2, 2]
 
 
 def test_max_concurrent_runs_never_two_at_once(first: str, storage: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from litesnn import Genotype, Recipe
 from tests.tune.dashboard_page import inlined
 from tune.results.front import front, hypervolume
+from tune.results.seeds import shown_front
 from tune.results.summary import hypervolume_curve, summarise
 from tune.storage.objectives import Reference
 from tune.storage.store import Experiment
@@ -40,7 +41,15 @@ def table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
     frame["model_size_bits"] = frame["model_size_bits"].astype(float) * 8e6
     frame["size_bits"] = frame["model_size_bits"]
     frame["bit_synops"] = frame["bit_synops"].astype(float) * 1e6
-    one = {"reason": "", "lambda1": 1e-6, "lambda2": 0.0, "p": 50.0, "seed": 0, "phase": "retrain", "epoch": 20}
+    one = {
+        "reason": "",
+        "lambda1": 1e-6,
+        "lambda2": 0.0,
+        "p": [10.0 * i for i in range(len(frame))],
+        "seed": 0,
+        "phase": "retrain",
+        "epoch": 20,
+    }
     costs = {"side_bits": 10, "additions": 1e6, "multiplications": 1e3, "energy_mj": 1e-5 / 3, "ann_energy_mj": 1e-2}
     return frame.assign(
         **one, **costs, timesteps=3, bits="4 1 2", seconds=60.0, search_seconds=20.0, retrain_seconds=40.0
@@ -178,3 +187,69 @@ def test_front_on_the_terminal() -> None:
     assert " ".join(rows[-1]).endswith("a smaller or cheaper network may be as accurate")
     plain = front_table(front(finished.drop(columns="val_samples")))
     assert plain.caption is None
+
+
+SEEDS = pd.concat(
+    [TRIALS[TRIALS["status"] == "finished"].assign(seed=seed, val_samples=400, file_bits=8e6) for seed in range(3)],
+    ignore_index=True,
+).assign(
+    val_accuracy=lambda t: t["val_accuracy"] + t["seed"] - 1,
+    bit_synops=lambda t: t["bit_synops"].replace(
+        60e6, 25e6
+    ),  # so that the second is smaller and cheaper than the first
+    trial=lambda t: [f"l1_1e-06-l2_1e-10-p_{p:g}-c_32-seed_{seed}" for p, seed in zip(t["p"], t["seed"], strict=True)],
+)
+
+
+def test_points_of_several_seeds_are_written_and_printed(experiment: Experiment) -> None:
+    paths = write_report(experiment, SEEDS, REFERENCE, RECIPE)
+    assert set(paths) == {*FILES, "points.csv", "points.parquet"}
+    csv, parquet = pd.read_csv(paths["points.csv"]), pd.read_parquet(paths["points.parquet"])
+    assert list(csv.columns) == list(parquet.columns) and list(csv.columns[:5]) == [
+        "point",
+        "seeds",
+        "not_finished",
+        "front",
+        "ties_with",
+    ]
+    for table in (csv, parquet):
+        assert list(table["val_accuracy"]) == [95, 94.5, 90, 80] and list(table["seeds"]) == [3] * 4
+        assert list(table["val_accuracy_deviation"]) == [1] * 4
+        assert list(table["front"]) == ["unsure", "sure", "sure", "no"]
+        assert table["trials"][0].split("; ") == [f"l1_1e-06-l2_1e-10-p_10-c_32-seed_{seed}" for seed in (2, 1, 0)]
+    assert csv["val_interval"][0] == pytest.approx(
+        np.hypot(2.92 / np.sqrt(3), 164 * np.sqrt(0.95 * 0.05 / 400)), rel=1e-4
+    )
+    values = json.loads(paths["front.json"].read_text())
+    assert [point["val_accuracy_percent"] for point in values["points"]] == [95, 94.5, 90, 80]
+    assert len(values["front"]) == len(front(SEEDS))
+    answer = inlined(paths["report.html"])["experiment"]
+    assert [point["front"] for point in answer["points"]] == list(csv["front"])
+    assert "3 points on the front, 2 of them for sure" in answer["summary"]
+
+    write_report(experiment, TRIALS, REFERENCE, RECIPE)  # one seed each again
+    assert not paths["points.csv"].exists() and not paths["points.parquet"].exists()
+    assert inlined(paths["report.html"])["experiment"]["points"] == []
+
+
+def test_points_on_the_terminal() -> None:
+    chosen = shown_front(SEEDS)
+    for width in (120, 80):
+        console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(front_table(chosen, width))
+        lines = [line.rstrip() for line in console.export_text().splitlines()]
+        assert max(map(len, lines)) <= width and lines[0].startswith("Pareto front of points, means over their seeds")
+        assert lines[1].split()[-2:] == ["seeds", "point"]
+        assert lines[2].split()[:4] == ["95.00", "±", "2.5", "~"]
+        assert lines[2].split()[-2:] == ["3", "l1_1e-06-l2_1e-10-p_10-c_32"]
+    assert lines[-1] == "± 90 % of chance; ~ a smaller or cheaper point may be as accurate"
+
+
+def test_the_page_of_many_trials_has_details_of_the_points_of_its_front(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "MOST_DETAILS", 6)
+    page = inlined(write_report(experiment, SEEDS, REFERENCE, RECIPE)["report.html"])
+    opened = {point["trials"][0] for point in page["experiment"]["points"] if point["front"] in ("sure", "unsure")}
+    on_front = {row["trial"] for row in page["experiment"]["trials"] if row["on_front"]}
+    assert len(opened) == 3 and set(page["details"]) == opened | on_front

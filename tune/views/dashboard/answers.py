@@ -96,8 +96,9 @@ class Experiment(_Answer):
     hypervolume: float | None
     summary: list[str] = Field(description="sentences; the first alone where recipe or reference is not known")
     progress: list[Progress]
-    seeds: list[dict[str, float | str | None]] = Field(
-        description="points of which several seeds have finished: means, and deviations as NAME_deviation"
+    points: list[dict[str, float | str | list[str] | None]] = Field(
+        description="all points, seeds taken together: means, deviations as NAME_deviation, val_interval, the place on the "
+        "front and the trials, the most accurate first; empty while no point has two finished seeds"
     )
     comparison: Comparison | None = Field(description="null where the recipe is not known, or none was asked for")
     trials: list[Trial]  # type: ignore[valid-type]

@@ -14,8 +14,9 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from tune.results.amounts import labels
 from tune.results.compare import Comparison, compare
-from tune.results.front import front, hypervolume, on_front, over_seeds
+from tune.results.front import front, hypervolume, on_front
 from tune.results.intervals import half_width
+from tune.results.seeds import points, shown_front
 from tune.results.summary import count_states, hypervolume_curve, states_text, summarise
 from tune.storage.objectives import BIT_SYNOPS, EQ18, SIZE, Reference
 from tune.storage.rows import COLUMNS
@@ -53,7 +54,7 @@ def experiment_answer(
     table = table.assign(row=range(len(table)))
     chosen = front(table)
     names = labels(table)
-    summary = None if known is None or reference is None else summarise(table, chosen, reference, known)
+    summary = None if known is None or reference is None else summarise(table, shown_front(table), reference, known)
     return {
         "name": name,
         "version": version,
@@ -62,7 +63,7 @@ def experiment_answer(
         "hypervolume": None if reference is None else hypervolume(table, reference),
         "summary": [states_text(count_states(table))] if summary is None else summary.sentences(),
         "progress": [] if reference is None else _progress(table, reference, names),
-        "seeds": _records(_seeds(table)),
+        "points": _records(points(table).drop(columns="status")),
         "comparison": _comparison(compare(chosen, known)) if compared and known is not None else None,
         "trials": _trials(table, chosen, names, hidden),
         "error": error,
@@ -102,12 +103,6 @@ def _progress(table: pd.DataFrame, reference: Reference, names: list[str]) -> li
     steps = curve["hypervolume"].diff().fillna(1) != 0
     curve = curve[steps | (curve.index == len(curve) - 1)]
     return _records(curve.assign(trial=[names[row] for row in curve["row"]]).drop(columns="row"))
-
-
-def _seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Points of which several seeds have finished."""
-    points = over_seeds(table)
-    return points[points["n"] > 1].drop(columns="status")
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:

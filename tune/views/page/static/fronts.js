@@ -2,13 +2,16 @@
 // light layer above the figure, so that a slider never makes plotly draw again.
 
 import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit, svg } from "./format.js";
+import { intervalEnds, intervals } from "./intervals.js";
 import { LABELS, MARKS } from "./look.js";
 import { frontOf, slot } from "./model.js";
+import { isSure } from "./points.js";
 import {
-  OPTIONS, accuracyTicks, baseLayout, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
+  OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
 } from "./paint.js";
 
 const MANY = 800; // points from which they are drawn smaller
+const FIRM = ["front", "test", "sure", "unsure"]; // marks that are never drawn smaller
 
 /** @param {(key: string) => void} open called with the key of a trial that was clicked */
 export function makeFronts(open) {
@@ -24,7 +27,7 @@ export function makeFronts(open) {
     await plotlyReady;
     if (last[0] !== model) return; // overtaken
     for (const figure of figures) {
-      const key = `${model.rowsVersion} ${model.names} ${published.length} ${theme} ${figure.div.clientWidth} ${figure.div.clientHeight}`;
+      const key = `${model.rowsVersion} ${model.names} ${model.together} ${published.length} ${theme} ${figure.div.clientWidth} ${figure.div.clientHeight}`;
       if (key !== figure.drawn) {
         figure.drawn = key;
         if (figure.limit === "size") figure.column = published.length ? EQ18 : SIZE; // as others published it
@@ -44,12 +47,13 @@ export function makeFronts(open) {
     const { div, column } = figure;
     const unit = column === SYNOPS ? countUnit : sizeUnit;
     const literature = published.filter((network) => network[column] !== null);
-    const shown = model.all.filter((row) => row[column] > 0 && row[ACCURACY] !== null);
+    const shown = model.allMarks.filter((row) => row[column] > 0 && row[ACCURACY] !== null);
     const [name, worth] = unit(Math.max(0, ...shown.map((row) => row[column]), ...literature.map((n) => n[column])));
     const zero = zeroError(shown.flatMap((row) => [row[ACCURACY], row.test_accuracy]));
     const errors = shown.map((row) => errorOf(row[ACCURACY], zero));
     for (const network of literature) errors.push(100 - network.accuracy);
-    for (const row of shown) if (row.test_accuracy !== null) errors.push(errorOf(row.test_accuracy, zero));
+    if (model.together) errors.push(...intervalEnds(shown.filter((row) => row.on_front), errors));
+    else for (const row of shown) if (row.test_accuracy !== null) errors.push(errorOf(row.test_accuracy, zero));
     const yrange = logRange(errors) ?? [0, 2];
     figure.home = {
       x: logRange([...shown.map((r) => r[column] / worth), ...literature.map((n) => n[column] / worth)]) ?? [0, 2],
@@ -73,9 +77,9 @@ export function makeFronts(open) {
 
   function traces(figure, model, literature) {
     const { column } = figure, { worth, zero } = figure.axes;
-    const small = model.rows.length > MANY ? 0.7 : 1;
+    const small = model.marks.length > MANY ? 0.7 : 1;
     const points = (rows, mark, series, accuracy = ACCURACY) => {
-      const { symbol, size } = MARKS[mark], color = paint(mark, series), many = mark !== "front" && mark !== "test";
+      const { symbol, size } = MARKS[mark], color = paint(mark, series), many = !FIRM.includes(mark);
       return {
         type: "scatter", mode: "markers", hoverinfo: "none", name: mark, // plotly's WebGL needs eval, which the policy forbids
         marker: { symbol, color, size: many ? size * small : size, line: { width: symbol.includes("open") ? 1.4 : 0 } },
@@ -84,10 +88,14 @@ export function makeFronts(open) {
         customdata: rows.map((row) => row.key),
       };
     };
+    const line = (rows, mark, series) => ({
+      type: "scatter", x: rows.map((row) => row[column] / worth), y: rows.map((row) => errorOf(row[ACCURACY], zero)),
+      line: { color: paint(mark, series), width: 1.6, shape: "hv" },
+    });
     const back = [], middle = [], top = [];
     for (const { name } of model.experiments) {
       const series = `series-${slot(name)}`;
-      const rows = model.rows.filter((r) => r.experiment === name && r[column] > 0 && r[ACCURACY] !== null);
+      const rows = model.marks.filter((r) => r.experiment === name && r[column] > 0 && r[ACCURACY] !== null);
       const front = frontOf(rows, column), here = new Set(front), tested = front.filter((row) => row.test_accuracy !== null);
       const of = (...states) => rows.filter((row) => states.includes(row.status));
       const rest = of("finished").filter((row) => !here.has(row));
@@ -96,13 +104,22 @@ export function makeFronts(open) {
       middle.push(points(rest.filter((row) => row.on_front), "elsewhere", series));
       middle.push(points(of("failed", "diverged"), "failed", series));
       middle.push(points(of("unfinished"), "unfinished", series));
+      if (model.together) {
+        const finished = of("finished"), sure = new Set(front.filter((row) => isSure(row, finished)));
+        const unsure = points(front.filter((row) => !sure.has(row)), "unsure", series);
+        middle.push({ ...line(front, "elsewhere", series), mode: "lines", hoverinfo: "skip", name: "steps", customdata: [] });
+        middle.push(intervals(front, figure, series));
+        top.push({ ...unsure, marker: { ...unsure.marker, symbol: "circle", color: colour("paper"), line: { width: 1.6, color: unsure.marker.color } } });
+        top.push(points([...sure], "sure", series));
+        continue;
+      }
       middle.push({ // from validation to test accuracy, one stroke per network
         type: "scatter", mode: "lines", hoverinfo: "skip", name: "gap", customdata: [], line: { color: paint("elsewhere", series), width: 1 },
         x: tested.flatMap((row) => [row[column] / worth, row[column] / worth, null]),
         y: tested.flatMap((row) => [errorOf(row[ACCURACY], zero), errorOf(row.test_accuracy, zero), null]),
       });
       top.push(points(tested, "test", series, "test_accuracy"));
-      top.push({ ...points(front, "front", series), mode: "lines+markers", line: { color: paint("front", series), width: 1.6, shape: "hv" } });
+      top.push({ ...points(front, "front", series), ...line(front, "front", series), mode: "lines+markers" });
     }
     for (const mark of ["published", "paper"]) {
       const networks = literature.filter(({ own }) => own === (mark === "paper")), { symbol, size } = MARKS[mark];
@@ -119,7 +136,7 @@ export function makeFronts(open) {
     figure.linked = true;
     linkFigure(
       div,
-      ({ customdata }) => (typeof customdata === "string" ? trialLines(last[0].byKey.get(customdata), last[0].several) : customdata.lines),
+      ({ customdata }) => (typeof customdata === "string" ? trialLines(last[0].markOf.get(customdata), last[0].several) : customdata.lines),
       ({ customdata }) => typeof customdata === "string" && open(customdata),
     );
     div.on("plotly_relayout", (change) => {
@@ -160,7 +177,8 @@ export function makeFronts(open) {
       parts.push(svg("rect", { x: left, y, width, height: top + height - y, class: "veil" }));
       parts.push(svg("path", { d: `M${left} ${y}H${left + width}`, class: "edge" }));
     }
-    const ring = (row, kind, radius) => {
+    const ring = (trial, kind, radius) => {
+      const row = trial && model.markOf.get(trial.key);
       if (!row || !(row[column] > 0) || row[ACCURACY] === null) return;
       const x = atX(row[column]), y = atY(row[ACCURACY]);
       if (x < left - 1 || x > left + width + 1 || y < top - 1 || y > top + height + 1) return;

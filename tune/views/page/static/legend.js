@@ -10,17 +10,20 @@ const SHAPES = { // by plotly's name of the symbol
   diamond: "M15 0.5L20.5 6L15 11.5L9.5 6Z",
   "triangle-right": "M11 1.5L19.5 6L11 10.5Z",
   "x-thin": "M11 2L19 10M19 2L11 10",
+  line: "M15 1V11M12 1H18M12 11H18",
 };
 
 export function makeLegend() {
   const list = document.getElementById("legend");
   let built = "";
   function render(model, literature, theme) {
-    const has = (...states) => model.rows.some((row) => states.includes(row.status) && row.val_accuracy !== null);
+    const rows = model.marks, has = (...states) => rows.some((row) => states.includes(row.status) && row.val_accuracy !== null);
+    const points = model.together && has("finished"), networks = !model.together && has("finished");
     const shown = {
-      front: has("finished"), test: model.rows.some((row) => row.status === "finished" && row.test_accuracy !== null),
-      elsewhere: model.rows.some((row) => row.on_front && !(row.on_size_front && row.on_bit_synops_front)),
-      dominated: model.rows.some((row) => row.status === "finished" && !row.on_front && row.val_accuracy !== null),
+      front: networks, test: networks && rows.some((row) => row.status === "finished" && row.test_accuracy !== null),
+      sure: points, unsure: points, interval: points,
+      elsewhere: rows.some((row) => row.on_front && !(row.on_size_front && row.on_bit_synops_front)),
+      dominated: rows.some((row) => row.status === "finished" && !row.on_front && row.val_accuracy !== null),
       unfinished: has("unfinished"), stopped: has("stopped"), failed: has("failed", "diverged"),
       published: literature.some(({ own }) => !own), paper: literature.some(({ own }) => own),
     };

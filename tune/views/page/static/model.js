@@ -1,6 +1,7 @@
 // From what the server knows and what the reader chose to what is drawn: rows, fronts, the network to take.
 
 import { ACCURACY, EQ18, FILE, SIZE, SYNOPS } from "./format.js";
+import { hasSeeds, pointsOf } from "./points.js";
 
 export const FINISHED = "finished";
 const COLOURS = 8; // --series-0 … in the style sheet
@@ -14,24 +15,38 @@ export function buildModel(store, view) {
     if (!slots.has(name) || before.includes(slots.get(name))) slots.set(name, freeSlot(names));
   });
   const experiments = names.filter((name) => store.loaded.has(name)).map((name) => store.loaded.get(name));
-  const all = onOneSize(experiments);
+  const size = commonSize(experiments);
+  const all = experiments.flatMap(({ trials }) => (size === SIZE ? trials : trials.map((row) => ({ ...row, [SIZE]: row[size] }))));
   const rows = all.filter((row) => passes(row, view.filters));
   const byKey = new Map(all.map((row) => [row.key, row]));
+  const points = hasSeeds(experiments) && (view.together ?? true) ? experiments.flatMap((one) => pointsOf(one, size)) : [];
   const dataVersion = JSON.stringify(experiments.map(({ name, version }) => [name, version]));
   return {
     names, experiments, all, rows, byKey, dataVersion,
+    ...marksOf(all, rows, points),
     rowsVersion: dataVersion + JSON.stringify(view.filters), // the same as long as the rows are
     several: names.length > 1,
     taken: pick(rows, view),
   };
 }
 
-/** All trials; where the experiments mean different things by size, by what everybody has: the file, else Eq. 18. */
-function onOneSize(experiments) {
-  const trials = experiments.flatMap((experiment) => experiment.trials);
-  if (new Set(experiments.map(({ recipe }) => recipe?.size ?? "eq18")).size < 2) return trials;
-  const column = trials.every((row) => row.status !== FINISHED || row[FILE] !== null) ? FILE : EQ18;
-  return trials.map((row) => ({ ...row, [SIZE]: row[column] }));
+/** What is the size of all; where the experiments mean different things by it, what everybody has: the file, else Eq. 18. */
+function commonSize(experiments) {
+  if (new Set(experiments.map(({ recipe }) => recipe?.size ?? "eq18")).size < 2) return SIZE;
+  const known = experiments.every(({ trials }) => trials.every((row) => row.status !== FINISHED || row[FILE] !== null));
+  return known ? FILE : EQ18;
+}
+
+/**
+ * What stands in the fronts' figures: trials, and points in place of their finished networks.
+ *
+ * @returns allMarks; marks, of which a trial passes the filters; markOf, by the key of a trial; together: whether points are there
+ */
+function marksOf(all, rows, points) {
+  const markOf = new Map(all.map((row) => [row.key, row]));
+  for (const point of points) for (const key of point.members) markOf.set(key, point);
+  const standing = (trials) => [...new Set(trials.map(({ key }) => markOf.get(key)))];
+  return { allMarks: standing(all), marks: standing(rows), markOf, together: points.length > 0 };
 }
 
 /** Which experiments are shown: those asked for, else one that runs, else the first. */

@@ -8,6 +8,7 @@ import { makeLegend } from "./legend.js";
 import { makeLimits } from "./limits.js";
 import { buildModel } from "./model.js";
 import { makePanel } from "./panel.js";
+import { hasSeeds } from "./points.js";
 import { hasLiterature, literatureFor, sayLiterature } from "./published.js";
 import { openSource } from "./sources.js";
 import { makeStates } from "./states.js";
@@ -36,8 +37,9 @@ const act = {
 };
 const tabs = makeTabs(act, (tab) => change({ tab }));
 const panel = makePanel(store, close);
-const published = document.getElementById("published");
+const published = document.getElementById("published"), together = document.getElementById("together");
 
+together.addEventListener("change", () => change({ together: together.checked }));
 published.addEventListener("change", () => change({ published: published.checked }));
 addEventListener("hashchange", () => {
   view = readView(location.hash);
@@ -89,6 +91,8 @@ function render() {
   filters.render(model, view);
   limits.render(model, view);
   const wanted = view.published ?? store.connection === "file", literature = literatureFor(model, wanted);
+  together.checked = model.together;
+  together.parentElement.hidden = !hasSeeds(model.experiments);
   published.checked = wanted;
   published.parentElement.hidden = !hasLiterature(model);
   sayLiterature(model, literature, wanted);

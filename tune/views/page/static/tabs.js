@@ -4,6 +4,7 @@ import { element } from "./format.js";
 import { makeCells } from "./cells.js";
 import { makeCompute } from "./compute.js";
 import { makeParallel } from "./parallel.js";
+import { hasSeeds } from "./points.js";
 import { hasLiterature, makePublished } from "./published.js";
 import { makeSeeds } from "./seeds.js";
 import { makeSpace } from "./space.js";
@@ -14,7 +15,7 @@ const TABS = [ // name, title, what makes it, whether there is anything in it
   ["trials", "Trials", makeTrials],
   ["cells", "Cells", makeCells],
   ["stopped", "Stopped", makeStopped],
-  ["seeds", "Seeds", makeSeeds, (model) => model.experiments.some(({ seeds }) => seeds.length)],
+  ["seeds", "Seeds", makeSeeds, (model) => hasSeeds(model.experiments)],
   ["published", "Published networks", makePublished, hasLiterature],
   ["hypervolume", "Hypervolume", makeCompute],
   ["parallel", "Parallel coordinates", makeParallel],

@@ -10,6 +10,7 @@ export function emptyView() {
     filters: {}, // column → {values: [...]} or {low, high}
     size: null, synops: null, accuracy: null, // limits
     published: null, // whether networks of the literature are drawn; null: as usual, in files that were made with them
+    together: null, // whether the seeds of a point are one mark in the fronts; null: where there are several
     tab: "trials",
     trial: null, // key of the one whose panel is open
     selected: null, // key of the one that is ringed; not in the address
@@ -36,6 +37,7 @@ export function readView(hash) {
   }
   for (const limit of LIMITS) view[limit] = number(given.get(limit));
   if (given.has("published")) view.published = given.get("published") === "1";
+  if (given.has("together")) view.together = given.get("together") === "1";
   view.tab = given.get("tab") ?? view.tab;
   view.trial = given.get("trial");
   const sort = given.get("sort");
@@ -50,6 +52,7 @@ export function writeView(view) {
     given.set(column, values ? values.join(",") : `${low ?? ""}..${high ?? ""}`);
   for (const limit of LIMITS) if (view[limit] !== null) given.set(limit, String(view[limit]));
   if (view.published !== null) given.set("published", view.published ? "1" : "0");
+  if (view.together !== null) given.set("together", view.together ? "1" : "0");
   if (view.tab !== "trials") given.set("tab", view.tab);
   if (view.trial !== null) given.set("trial", view.trial);
   if (view.sort.column !== null) given.set("sort", (view.sort.down ? "-" : "") + view.sort.column);
