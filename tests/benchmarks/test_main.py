@@ -9,8 +9,8 @@ from benchmarks.comparisons import repeats
 from benchmarks.record import load
 
 NAMES = set(
-    "compconv dashboard energy faults gpu held_out inference launches lif masks packed pages recordings retrain_step search_step "
-    "search_value sequential startup".split()
+    "compconv dashboard faults gpu held_out inference launches lif masks pages recordings retrain_step search_step search_value "
+    "sequential startup".split()
 )
 
 
