@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.comparisons import compconv, masks, sequential
+from benchmarks.comparisons import compconv, sequential
 from benchmarks.comparisons.compconv import BranchedCompConv, BranchedSearch
 from benchmarks.comparisons.repeats import mean_text, paired, run
 from benchmarks.sides import random_data
@@ -130,12 +130,12 @@ def test_a_command_keeps_every_run_and_goes_on(tmp_path: Path, capsys: pytest.Ca
     content = out.read_bytes()
     assert run(compconv, [*OPTIONS, *files, "--tau", "0.5"]) == 2
     assert "out: expected runs of the same recipe" in capsys.readouterr().err
-    assert run(masks, [*OPTIONS, *files]) == 2
-    assert "out: expected a record of masks" in capsys.readouterr().err
+    assert run(sequential, [*OPTIONS, *files]) == 2
+    assert "out: expected a record of sequential" in capsys.readouterr().err
     assert out.read_bytes() == content
 
 
-@pytest.mark.parametrize("comparison", [compconv, masks, sequential])
+@pytest.mark.parametrize("comparison", [compconv, sequential])
 def test_bad_input_is_one_line(comparison: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.json"
     for bad in ("--seeds 0", "--threads 0", "--nodes 0"):
