@@ -141,7 +141,8 @@ def compare(
         options: those of ``add_sizes``.
         more: settings that are kept besides the sizes.
     """
-    dtypes, threads = sorted({dtype_of(name) for name in builds}, reverse=True), torch.get_num_threads()
+    dtypes: list[str] = sorted({dtype_of(name) for name in builds}, reverse=True)
+    threads = torch.get_num_threads()
     arguments = work, dtypes, threads, array_bytes(options)
     sizes = {name: getattr(options, name) for name in ("batch", "channels", "timesteps")}
     with own_process() as limiter:
