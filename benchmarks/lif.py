@@ -1,4 +1,4 @@
-"""Times LIF neurons forwards and backwards against memory bandwidth, SpikingJelly 2 and snnTorch.
+"""Times LIF neurons forwards and backwards against memory bandwidth and SpikingJelly 2.
 
 What must be moved, counted once: the input read, the spikes written, the gradient of the spikes read, that of the input
 written; 16 bytes per neuron and timestep in fp32. Throughput is that over the time of both directions. Each way has a
@@ -9,8 +9,7 @@ reset):
 * litesnn plain: the same without them;
 * SpikingJelly: ``LIFNode`` in multi-step mode with a surrogate of its own, for which it has an implementation of forward
   and backward pass by hand; and its function with our surrogate under ``torch.compile``, anew for every size, which takes
-  tens of seconds and is not counted;
-* snnTorch: ``Leaky``, which has no multi-step mode, timestep by timestep with its default surrogate.
+  tens of seconds and is not counted.
 
     python -m benchmarks lif
 """
@@ -36,7 +35,7 @@ from litesnn.checks import InputError, check_choice
 from litesnn.device import prepare_cpu
 from litesnn.neuron import dspike, lif
 
-PACKAGES = ("spikingjelly", "snntorch")
+PACKAGES = ("spikingjelly",)
 TAU, THRESHOLD, B = 0.2, 0.5, 3.0
 BYTES = 16
 SIZES = ("6x98304", "6x393216", "6x4194304", "1x4194304")
@@ -96,28 +95,11 @@ def jelly_neurons(compiled: bool) -> Neurons:
     return found
 
 
-def snntorch_neurons() -> Neurons:
-    """snnTorch; ``reset_delay=False`` resets in the step of the spike, as the others do, and keeps that in the graph."""
-    import snntorch
-
-    node = snntorch.Leaky(beta=TAU, threshold=THRESHOLD, reset_mechanism="zero", reset_delay=False)
-
-    def run(current: Tensor) -> Tensor:
-        membrane, spikes = torch.zeros_like(current[0]), []
-        for now in current:
-            fired, membrane = node(now, membrane)
-            spikes.append(fired)
-        return torch.stack(spikes)
-
-    return run
-
-
 WAYS: dict[str, Callable[[], Neurons]] = {
     "litesnn": litesnn_neurons,
     "litesnn plain": plain_neurons,
     "SpikingJelly": partial(jelly_neurons, compiled=False),
     "SpikingJelly, compiled": partial(jelly_neurons, compiled=True),
-    "snnTorch": snntorch_neurons,
 }
 
 _run: Neurons | None = None  # of a worker process

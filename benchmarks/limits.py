@@ -21,10 +21,9 @@ from typing import Any
 import torch
 
 from benchmarks import machine
-from benchmarks.record import add_repeats, least_seconds
+from benchmarks.record import least_seconds
 from benchmarks.work import Conv, Work
 from litesnn.checks import check_integer
-from litesnn.config import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SMALLEST_ARRAY = 2**28
@@ -136,18 +135,3 @@ def stream_library(folder: Path) -> ctypes.CDLL | None:
         return None
     library.stream_read.restype = ctypes.c_float
     return library
-
-
-def add_supernet(parser: argparse.ArgumentParser, channels: int = 48, timesteps: int = 6) -> None:
-    """Repeats, sizes of the network whose step is measured, and of the arrays."""
-    add_repeats(parser, 5)
-    parser.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
-    parser.add_argument("--channels", type=int, default=channels, help=f"C (default {channels})")
-    parser.add_argument("--timesteps", type=int, default=timesteps, help=f"T (default {timesteps})")
-    add_array(parser)
-
-
-def supernet(options: argparse.Namespace) -> Recipe:
-    """The paper's search with the sizes of ``add_supernet``."""
-    sizes = {"search_batch": options.batch, "search_channels": options.channels, "timesteps": options.timesteps}
-    return Recipe.preset("cifar10", **sizes)

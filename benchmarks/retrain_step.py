@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.limits import add_supernet, array_bytes
 from benchmarks.naive import NaiveNetwork
-from benchmarks.sides import NAIVE, Step, compare, random_data
+from benchmarks.sides import NAIVE, Step, add_sizes, compare, random_data, unfused
 from benchmarks.sides import report as report
 from benchmarks.work import retrain_work
 from litesnn.config import Recipe
@@ -36,10 +34,7 @@ class NaiveRetrain(Retrain):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        assert self.score_optimizer is not None
-        for optimizer in (self.weight_optimizer, self.score_optimizer):
-            for group in optimizer.param_groups:
-                group["fused"] = False
+        unfused(self.weight_optimizer, self.score_optimizer)
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """As ``Retrain.step``."""
@@ -65,41 +60,27 @@ def drawn_genotype(recipe: Recipe, p: float = P) -> Genotype:
     return Genotype(nodes=tuple(nodes), bits=bits, timesteps=recipe.timesteps, p=p)
 
 
-def step(kind: type[Retrain], recipe: Recipe, precision: Literal["fp32", "bf16"] = "fp32") -> Step:
+def step(kind: type[Retrain], recipe: Recipe) -> Step:
     """Every side starts from the same values and sees the same batch of ``retrain_batch`` samples."""
-    dataset, own = random_data(recipe, recipe.retrain_batch), replace(recipe, precision=precision)
-    retrain = kind(drawn_genotype(own), own, dataset, seed=0, device=torch.device("cpu"))
+    dataset = random_data(recipe, recipe.retrain_batch)
+    retrain = kind(drawn_genotype(recipe), recipe, dataset, seed=0, device=torch.device("cpu"))
     retrain.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: retrain.step(x, labels)
 
 
-SIDES = {
-    "fused": partial(step, Retrain),
-    "fused bf16": partial(step, Retrain, precision="bf16"),
-    NAIVE: partial(step, NaiveRetrain),
-}
+SIDES = {"fused": partial(step, Retrain), "fused bf16": partial(step, Retrain), NAIVE: partial(step, NaiveRetrain)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Sizes and repeats."""
-    add_supernet(parser, channels=144, timesteps=5)
+    add_sizes(parser, channels=144, timesteps=5)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All sides."""
-    array = array_bytes(options)
     sizes = {"retrain_batch": options.batch, "retrain_channels": options.channels, "timesteps": options.timesteps}
     recipe = Recipe.preset("cifar10", **sizes, aux_cell=0)
     genotype = drawn_genotype(recipe)
-    settings = {
-        **{name: getattr(options, name) for name in ("batch", "channels", "timesteps")},
-        "p": genotype.p,
-        "bits": " ".join(map(str, genotype.bits)),
-        "nodes": str(genotype.nodes),
-        "repeats": options.repeats,
-    }
-    return {
-        "settings": settings,
-        **compare(SIDES, recipe, retrain_work(recipe, genotype), options.repeats, array),
-    }
+    drawn = {"p": genotype.p, "bits": " ".join(map(str, genotype.bits)), "nodes": str(genotype.nodes)}
+    return compare(SIDES, recipe, retrain_work(recipe, genotype), options, **drawn)

@@ -12,16 +12,14 @@ compiler. All reuse freed memory alike. Shares of the machine's limits: see ``be
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.limits import add_supernet, array_bytes, supernet
 from benchmarks.naive import NaiveNetwork
-from benchmarks.sides import NAIVE, Step, compare, random_data
+from benchmarks.sides import NAIVE, Step, add_sizes, compare, random_data, unfused
 from benchmarks.sides import report as report
 from benchmarks.work import search_work
 from litesnn.config import Recipe, SearchPoint
@@ -36,10 +34,7 @@ class NaiveSearch(Search):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        for optimizer in (self.weight_optimizer, self.arch_optimizer):
-            assert optimizer is not None
-            for group in optimizer.param_groups:
-                group["fused"] = False
+        unfused(self.weight_optimizer, self.arch_optimizer)
 
     def step(self, x: Tensor, labels: Tensor, arch_x: Tensor, arch_labels: Tensor) -> Tensor:
         """As ``Search.step``; each pass computes every gradient and uses those that it steps."""
@@ -65,31 +60,26 @@ class NaiveSearch(Search):
         return search_loss(output.logits, labels, shares.timesteps, cost, self.point, self.recipe)
 
 
-def step(kind: type[Search], recipe: Recipe, precision: Literal["fp32", "bf16"] = "fp32") -> Step:
+def step(kind: type[Search], recipe: Recipe) -> Step:
     """Every side starts from the same values and sees the same batch of ``search_batch`` samples."""
-    dataset, own = random_data(recipe, recipe.search_batch), replace(recipe, precision=precision)
-    search = kind(SearchPoint.named(POINT), own, dataset, seed=0, device=torch.device("cpu"))
+    dataset = random_data(recipe, recipe.search_batch)
+    search = kind(SearchPoint.named(POINT), recipe, dataset, seed=0, device=torch.device("cpu"))
     search.network.train()
     x, labels = dataset.normalise(dataset.train.inputs), dataset.train.labels
     return lambda: search.step(x, labels, x, labels)
 
 
-SIDES = {
-    "fused": partial(step, Search),
-    "fused bf16": partial(step, Search, precision="bf16"),
-    NAIVE: partial(step, NaiveSearch),
-}
+SIDES = {"fused": partial(step, Search), "fused bf16": partial(step, Search), NAIVE: partial(step, NaiveSearch)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Sizes and repeats."""
-    add_supernet(parser)
+    add_sizes(parser, channels=48, timesteps=6)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All sides."""
-    array, recipe = array_bytes(options), supernet(options)
-    sizes = {name: getattr(options, name) for name in ("batch", "channels", "timesteps")}
-    settings = {**sizes, "cells": recipe.cells, "nodes": recipe.nodes, "point": POINT, "repeats": options.repeats}
+    sizes = {"search_batch": options.batch, "search_channels": options.channels, "timesteps": options.timesteps}
+    recipe = Recipe.preset("cifar10", **sizes)
     work = search_work(recipe, SearchPoint.named(POINT).p)
-    return {"settings": settings, **compare(SIDES, recipe, work, options.repeats, array)}
+    return compare(SIDES, recipe, work, options, cells=recipe.cells, nodes=recipe.nodes, point=POINT)

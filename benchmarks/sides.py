@@ -8,17 +8,20 @@ torch included, and the step's own, its peak less what was resident before the f
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from benchmarks import machine
-from benchmarks.limits import bandwidth, better, conv_rates, conv_seconds
-from benchmarks.record import made_on, markdown, own_process, progress, settings, spread
+from benchmarks.limits import add_array, array_bytes, bandwidth, better, conv_rates, conv_seconds
+from benchmarks.record import add_repeats, made_on, markdown, own_process, progress, settings, spread
 from benchmarks.work import Work
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset, Split
@@ -31,8 +34,17 @@ LIMIT_REPEATS = 5
 Step = Callable[[], Tensor]
 """One iteration on a batch that stays the same; returns the loss."""
 Build = Callable[[Recipe], Step]
-"""Makes the step of a side from a recipe; a function of a module, since it goes to another process."""
+"""Makes the step of a side from a recipe in its precision; a function of a module, since it goes to another process."""
 Run = dict[str, float]
+
+
+def add_sizes(parser: argparse.ArgumentParser, channels: int, timesteps: int) -> None:
+    """Repeats, sizes of the network whose step is measured, and of the arrays."""
+    add_repeats(parser, 5)
+    parser.add_argument("--batch", type=int, default=8, help="samples per batch (default 8)")
+    parser.add_argument("--channels", type=int, default=channels, help=f"C (default {channels})")
+    parser.add_argument("--timesteps", type=int, default=timesteps, help=f"T (default {timesteps})")
+    add_array(parser)
 
 
 def random_data(recipe: Recipe, count: int) -> Dataset:
@@ -41,6 +53,14 @@ def random_data(recipe: Recipe, count: int) -> Dataset:
     inputs = torch.randint(256, (count, *recipe.input_shape), dtype=torch.uint8, generator=generator)
     split = Split(inputs, torch.randint(recipe.classes, (count,), generator=generator))
     return Dataset.build("random", tuple(str(k) for k in range(recipe.classes)), split, split, split)
+
+
+def unfused(*optimizers: Optimizer | None) -> None:
+    """Optimizers as torch makes them unless told otherwise, for a naive side."""
+    for optimizer in optimizers:
+        assert optimizer is not None
+        for group in optimizer.param_groups:
+            group["fused"] = False
 
 
 _step: Step | None = None  # of a worker process
@@ -78,7 +98,7 @@ def take_turns(builds: Mapping[str, Build], recipe: Recipe, repeats: int, thread
     with ExitStack() as stack:
         workers = {name: stack.enter_context(own_process()) for name in builds}
         for name, build in builds.items():
-            workers[name].submit(prepare, build, recipe, threads).result()
+            workers[name].submit(prepare, build, replace(recipe, precision=dtype_of(name)), threads).result()
         for repeat in range(repeats + 1):
             for name, worker in workers.items():
                 run = worker.submit(timed).result()
@@ -104,28 +124,33 @@ def _best(work: Work, found: list[dict[str, Any]], dtypes: list[str]) -> dict[st
     return {**rates, "bandwidth_gb_s": better([run["memory"] for run in found])}
 
 
-def dtype_of(side: str) -> str:
+def dtype_of(side: str) -> Literal["fp32", "bf16"]:
     """The precision of a side's convolutions, which its name tells: which of the machine's rates it is held against."""
     return "bf16" if side.endswith("bf16") else "fp32"
 
 
-def compare(builds: Mapping[str, Build], recipe: Recipe, work: Work, repeats: int, array: int | None) -> dict[str, Any]:
+def compare(
+    builds: Mapping[str, Build], recipe: Recipe, work: Work, options: argparse.Namespace, **more: Any
+) -> dict[str, Any]:
     """Measures all sides, one of them named ``naive``; everything that is kept of them.
 
     Args:
         builds: what is compared, by name.
-        recipe: given to each.
+        recipe: given to each, in the side's precision.
         work: what a step computes.
-        repeats: measured iterations of each side.
-        array: as for ``bandwidth``.
+        options: those of ``add_sizes``.
+        more: settings that are kept besides the sizes.
     """
-    dtypes, threads = sorted({dtype_of(name) for name in builds}, reverse=True), torch.get_num_threads()
+    dtypes: list[str] = sorted({dtype_of(name) for name in builds}, reverse=True)
+    threads = torch.get_num_threads()
+    arguments = work, dtypes, threads, array_bytes(options)
+    sizes = {name: getattr(options, name) for name in ("batch", "channels", "timesteps")}
     with own_process() as limiter:
-        arguments = work, dtypes, threads, array
         before = limiter.submit(_limits, *arguments).result()
-        runs = take_turns(builds, recipe, repeats, threads)
+        runs = take_turns(builds, recipe, options.repeats, threads)
         limits = _best(work, [before, limiter.submit(_limits, *arguments).result()], dtypes)
     return {
+        "settings": {**sizes, **more, "repeats": options.repeats},
         "work": {"flops": work.flops, "least_bytes": {name: work.least_bytes(name) for name in dtypes}},
         "limits": limits,
         "sides": {name: row(name, runs, work, limits) for name in builds},

@@ -97,11 +97,6 @@ class Record:
             raise InputError(f"out: expected a record of {self.name}, got {self.options.out}")
         return found
 
-    def setting(self, name: str, value: Any) -> None:
-        """Keeps an option that all runs of the record must have had alike."""
-        if self.here.setdefault(name, value) != value:
-            raise InputError(f"{name}: expected {self.here[name]} as in the record, got {value}")
-
     def write(self) -> None:
         """Writes the file; what was measured on other presets meanwhile stays."""
         self.result["load_after"] = machine.load_average()

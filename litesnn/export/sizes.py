@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from litesnn.export.file_layout import alive_ends
 from litesnn.export.packed import Packed
 from litesnn.export.trim import trim
-from litesnn.export.writer import File, file_of
+from litesnn.export.writer import file_of
 from litesnn.file_size import BIAS_BITS, HEADER_BITS, LEARNT_BITS, RATE_BITS, SCALE_BITS, STEP_BITS, short_bits
 from litesnn.kept import kept_count, mask_bits, position_bits
 
@@ -63,9 +63,9 @@ class Sizes:
         ]
 
 
-def measure_sizes(packed: Packed, file: File | None = None) -> Sizes:
-    """The sizes of a network; packs it to know, unless its ``file`` is at hand."""
-    plan, file = packed.plan, file or file_of(packed)
+def measure_sizes(packed: Packed) -> Sizes:
+    """The sizes of a network; packs it to know."""
+    plan, file = packed.plan, file_of(packed)
     counts = [kept_count(layer.weights, packed.genotype["p"]) for layer in plan.layers]
     paper = sum(count * layer.bits for layer, count in zip(plan.layers, counts, strict=True))
     masks = sum(position_bits(layer.weights, k, layer.mask_n) for layer, k in zip(plan.layers, counts, strict=True))

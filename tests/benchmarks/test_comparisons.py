@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import energy
-from benchmarks.comparisons import compconv, masks, sequential
+from benchmarks.comparisons import compconv, sequential
 from benchmarks.comparisons.compconv import BranchedCompConv, BranchedSearch
 from benchmarks.comparisons.repeats import mean_text, paired, run
 from benchmarks.sides import random_data
@@ -131,12 +130,12 @@ def test_a_command_keeps_every_run_and_goes_on(tmp_path: Path, capsys: pytest.Ca
     content = out.read_bytes()
     assert run(compconv, [*OPTIONS, *files, "--tau", "0.5"]) == 2
     assert "out: expected runs of the same recipe" in capsys.readouterr().err
-    assert run(masks, [*OPTIONS, *files]) == 2
-    assert "out: expected a record of masks" in capsys.readouterr().err
+    assert run(sequential, [*OPTIONS, *files]) == 2
+    assert "out: expected a record of sequential" in capsys.readouterr().err
     assert out.read_bytes() == content
 
 
-@pytest.mark.parametrize("comparison", [compconv, masks, sequential])
+@pytest.mark.parametrize("comparison", [compconv, sequential])
 def test_bad_input_is_one_line(comparison: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.json"
     for bad in ("--seeds 0", "--threads 0", "--nodes 0"):
@@ -154,39 +153,3 @@ def test_means_and_differences_by_hand() -> None:
     assert paired(runs, "a", "b", "x") == [0.5, -1]
     assert mean_text([1.0, 2.0, 6.0], ".2f") == "3.00 ± 2.65" and mean_text([1.0], ".1f") == "1.0"
     assert mean_text([1.0, 2.0], "+.1f") == "+1.5 ± 0.7"
-
-
-def test_published_energies_follow_from_their_counts() -> None:
-    rows = {row["model"]: row for row in energy.read_published()}
-    assert len(rows) == 8 and all("Table 5" in row["source"] for row in rows.values())
-    found = {name: energy.derive(row) for name, row in rows.items()}
-    assert all(row["energy_agrees"] for row in found.values())
-    assert found["LitE-SNN large"]["energy_mj"] == pytest.approx(0.9e-3 * 705.01 + 3.7e-3 * 11.94)
-    # 3 x 3 kernels, 3 colours, 144 channels, 32 x 32 positions, half of the weights, six timesteps
-    assert found["LitE-SNN large"]["multiplications_m"] == pytest.approx(27 * 144 * 1024 * 0.5 * 6 / 1e6)
-    for name in ("large", "medium", "small"):
-        assert round(found[f"LitE-SNN {name}"]["timesteps_needed"], 2) == pytest.approx(6, abs=0.01)
-    assert [found[f"LitE-SNN {name}"]["timesteps_agree"] for name in ("large", "medium", "small")] == [
-        True,
-        False,
-        False,
-    ]
-    # N = 3, C = 144: 2212.288 M dense, the stem's 3.981 M once more, a tenth of it kept
-    assert found["ANN small"]["additions_m"] == pytest.approx((2212.288128 + 3.981312) * 0.1)
-    assert all(found[f"ANN {name}"]["additions_agree"] for name in ("large", "medium", "small"))
-    assert found["Na et al. 2022 (AutoSNN)"]["additions_m"] == pytest.approx(18739 / 32)
-    assert 1 < found["LitE-SNN small"]["mean_bits"] < found["LitE-SNN large"]["mean_bits"] < 4
-
-
-def test_what_is_printed_otherwise_is_noticed() -> None:
-    row = next(row for row in energy.read_published() if row["model"] == "LitE-SNN large")
-    assert not energy.derive({**row, "energy_mj": 0.69})["energy_agrees"]
-    assert not energy.derive({**row, "multiplications_m": 11.90})["multiplications_agree"]
-    ann = next(row for row in energy.read_published() if row["model"] == "ANN large")
-    assert not energy.derive({**ann, "additions_m": 970.20})["additions_agree"]
-
-
-def test_the_command_of_energies_prints_every_published_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert energy.main([]) == 0
-    printed = capsys.readouterr().out
-    assert all(f"| {row['model']} |" in printed for row in energy.read_published()) and "(differs)" in printed

@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 
 from benchmarks.recordings import Curves
-from benchmarks.replay import REFERENCE, Replay, read_curves, replay
+from benchmarks.replay import Replay, read_curves, replay
 from benchmarks.stopping_rules import Record
-from litesnn import Recipe
-from tune.results.reference import reference_of
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +20,6 @@ def test_the_recording_is_whole(curves: Curves) -> None:
         assert [record["total"] for record in records] == list(range(1, 24))
         assert [record["phase"] for record in records] == ["search"] * 8 + ["retrain"] * 15
         assert [record["epoch"] for record in records] == [*range(1, 9), *range(1, 16)]
-
-
-def test_the_stated_reference_is_that_of_the_search_space() -> None:
-    assert reference_of(Recipe.preset("digits", size="eq18")) == REFERENCE  # what size meant when they were recorded
 
 
 def by_hand(trial: str, seconds: list[float]) -> list[dict[str, Any]]:
