@@ -27,9 +27,10 @@ import pandas as pd
 from benchmarks.record import markdown, show
 from litesnn.config import Recipe
 from litesnn.cost import dense_operations, energy_mj
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
 from litesnn.kept import kept_count
 from litesnn.layout import conv_shapes
+from litesnn.operations import PRIMITIVES
 
 PUBLISHED = Path(__file__).parent / "data" / "published_energy.csv"
 Row = dict[str, Any]

@@ -102,6 +102,11 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("classifier_bits", 8),
     ("classifier_bits", None),
     ("classifier_bits", 2.0),
+    ("operations", ("conv3x3",)),
+    ("operations", ("conv3x3", "conv3x3")),
+    ("operations", ("conv3x3", "none")),
+    ("operations", "conv3x3"),
+    ("operations", ("conv3x3", 1)),
     ("input_skip", "identity"),
     ("timesteps", 0),
     ("timesteps", 6.0),
@@ -284,6 +289,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "timestep_loss": 0,
     "size": "eq18",
     "strategy": "darts",
+    "operations": ("conv3x3", "skip"),
 }
 
 

@@ -108,7 +108,7 @@ def _node(node: int, pairs: tuple[tuple[int, str], ...]) -> str:
         parts.append(f'<circle cx="{_wire(source):g}" cy="{branch:g}" r="3" fill="currentColor" stroke="none"/>')
         parts.append(f'<path d="M{_wire(source):g} {branch:g}H{end:g}"/>')
         parts.append(f'<path d="M{end:g} {branch:g}h8L{x:g} {y:g}"/>')
-        look = 'fill="var(--paper, #fff)"' + ("" if op == "conv3x3" else ' stroke-dasharray="4 3"')
+        look = 'fill="var(--paper, #fff)"' + (' stroke-dasharray="4 3"' if op == "skip" else "")
         parts.append(
             f'<rect class="op" x="{end - box_width:g}" y="{branch - box_height / 2:g}" width="{box_width}" '
             f'height="{box_height}" rx="4" {look}/>{_text(end - box_width / 2, branch + 4.5, op)}'

@@ -20,22 +20,29 @@ from litesnn.config import Recipe
 from litesnn.export import writer
 from litesnn.export.coder import Encoder
 from litesnn.export.packed import Packed, read_packed
-from litesnn.export.plan import make_plan
+from litesnn.export.plan import Layer, make_plan
 from litesnn.export.runtime import Runtime
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
 from litesnn.kept import kept_count, mask_groups
+from litesnn.operations import OPERATIONS
 from tests.litesnn.export.old_file import inputs, old_network
 
 MUTANTS = 2000
 SLACK = 50_000  # bytes that reading takes for whatever file: the recipe, the plan, models that learn
 
 
-def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **changes: Any) -> Packed:
+OTHERS: list[list[list[Any]]] = [[[0, "conv1x1"], [1, "dwconv3x3"]], [[1, "dwconv3x3"], [2, "dwconv3x3"]]]
+"""A cell of operations beyond the paper's."""
+
+
+def drawn(
+    seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), cell: list[Any] | None = None, **changes: Any
+) -> Packed:
     """A network at random; all channels fire and are read, or nearly so."""
     shape = {"input_shape": (2, 5, 6), "classes": 3, "widths": (1, 2), "nodes": 2, "retrain_channels": 8}
     recipe = Recipe(**{**shape, "search_channels": 8, "aux_cell": 0, "crop_padding": 0, "timesteps": 2, **changes})
-    nodes = [[[0, "conv3x3"], [1, "skip"]], [[1, "conv3x3"], [2, "skip"]]]
+    nodes = cell or [[[0, "conv3x3"], [1, "skip"]], [[1, "conv3x3"], [2, "skip"]]]
     genotype = {"nodes": nodes[: recipe.nodes], "bits": list(bits), "timesteps": recipe.timesteps, "p": p}
     plan, draw = make_plan(recipe, genotype), np.random.default_rng(seed)
     codes = []
@@ -44,7 +51,7 @@ def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **change
         groups = mask_groups(layer.weights, kept_count(layer.weights, p), layer.mask_n)
         kept = np.concatenate([start + draw.choice(end - start, few, replace=False) for start, end, few in groups])
         flat[kept] = 2 * draw.integers(0, 1 << layer.bits, len(kept)) - ((1 << layer.bits) - 1)
-        codes.append(flat.reshape(layer.shape))
+        codes.append(dense(flat, layer))
     ones = np.ones((recipe.input_shape[0], 1, 1), np.float32)
     return Packed(
         recipe=recipe,
@@ -58,6 +65,16 @@ def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **change
         std=0.7 * ones,
         rates=(draw.integers(0, 65536, (len(plan.rows), recipe.timesteps)) / 65535).astype(np.float32),
     )
+
+
+def dense(flat: Any, layer: Layer) -> Any:
+    """Codes of the weights that there are, ``[O, I / groups, K, K]``, with zeros for those between groups."""
+    inputs = layer.inputs // layer.groups
+    small, whole = flat.reshape(layer.outputs, inputs, layer.kernel, layer.kernel), np.zeros(layer.shape, flat.dtype)
+    for out in range(layer.outputs):
+        first = out // (layer.outputs // layer.groups) * inputs
+        whole[out, first : first + inputs] = small[out]
+    return whole
 
 
 def read(content: bytes, path: Path) -> Packed:
@@ -90,6 +107,10 @@ def same(one: Packed, other: Packed) -> bool:
         {"mask_n": 3, "p": 97.3},
         {"mask_n": 16, "p": 10},
         {"mask_n": 1, "p": 99.95},
+        {"cell": [[[0, "conv1x1"], [1, "skip"]], [[0, "conv1x1"], [2, "conv1x1"]]], "operations": OPERATIONS},
+        {"cell": OTHERS, "operations": OPERATIONS, "widths": (2, 4), "p": 90, "bits": (2, 2)},
+        {"cell": OTHERS, "operations": OPERATIONS, "mask_n": 1, "p": 70},
+        {"cell": OTHERS, "operations": OPERATIONS, "mask_n": 3, "p": 0},
     ],
     ids=str,
 )
@@ -119,7 +140,7 @@ def test_a_trained_network_answers_the_same(tmp_path: Path) -> None:
 def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> None:
     """A new field has to be put into the file, or into this list with a reason."""
     # The search's width and candidates, the surrogate, where training starts, what chose the masks.
-    of_no_use = {"search_channels", "bit_widths", "dspike_b", "norm_weight"}
+    of_no_use = {"search_channels", "bit_widths", "operations", "dspike_b", "norm_weight"}
     names = {f.name for f in fields(Recipe) if f.metadata["group"] == "network"} - of_no_use
     changes: dict[str, Any] = {
         "widths": (2, 4),
