@@ -156,9 +156,8 @@ class Layer:
 
     def convolve(self, states: list[Tensor], stride: int, bit_shares: Tensor | None) -> list[Tensor]:
         """One convolution per timestep; the weight is compressed anew for each."""
-        how = {"stride": stride, "padding": self.weight.shape[-1] // 2}
-        groups = states[0].shape[1] // self.weight.shape[1]
-        return [F.conv2d(x, self.compressed(bit_shares), **how, groups=groups) for x in states]
+        padding, groups = self.weight.shape[-1] // 2, states[0].shape[1] // self.weight.shape[1]
+        return [F.conv2d(x, self.compressed(bit_shares), None, stride, padding, groups=groups) for x in states]
 
 
 class NaiveNetwork:

@@ -59,9 +59,18 @@ class EdgeConvs(nn.Module):
         self.members = members = [member for _, _, member in sorted(ranked, key=lambda r: r[:2])]
         rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
         self.targets = [m.node for m in members[: len(members) // rounds]]
-        sizes = in_channels, node_channels, kernel, stride
-        kind = {"groups": groups, "mask_n": recipe.mask_n, "precision": recipe.precision}
-        self.conv = CompConv(len(members), *sizes, bits, p, **kind)
+        self.conv = CompConv(
+            len(members),
+            in_channels,
+            node_channels,
+            kernel,
+            stride,
+            bits,
+            p,
+            groups=groups,
+            mask_n=recipe.mask_n,
+            precision=recipe.precision,
+        )
         places = [m.edge * len(recipe.operations) + m.op for m in members]
         self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 

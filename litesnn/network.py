@@ -38,8 +38,15 @@ class ArchParameters(nn.Module):
 
     def decode(self, recipe: Recipe, p: float) -> Genotype:
         """The genotype that the parameters stand for now."""
-        candidates = {"bit_widths": recipe.bit_widths, "operations": recipe.operations}
-        return decode(self.alpha, self.beta, self.psi, nodes=recipe.nodes, p=p, **candidates)
+        return decode(
+            self.alpha,
+            self.beta,
+            self.psi,
+            nodes=recipe.nodes,
+            bit_widths=recipe.bit_widths,
+            p=p,
+            operations=recipe.operations,
+        )
 
 
 @dataclass(frozen=True)

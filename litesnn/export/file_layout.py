@@ -31,7 +31,8 @@ RATE_UNIT = 65535
 SILENT = -2.0
 """Bias of a removed channel: its skips, two at most, do not lift it above 0."""
 
-WEIGHTS_PER_BYTE = 64
+WEIGHTS_PER_BYTE, DENSE_WEIGHTS_PER_BYTE = 64, 4096
+"""At most, of a whole file: those of all layers, and with those between groups, which a reader lays out as zeros."""
 LARGEST_LAYER = 2**24
 
 Marks = NDArray[np.bool_]
@@ -116,9 +117,11 @@ def within_groups(layer: Layer) -> Marks:
 
 def read_pairs(layer: Layer, outputs: Marks, inputs: Marks) -> Marks:
     """Which of the inputs that are there each output that is there reads, ``[O, I]``; see ``alive_ends``."""
-    return outputs[:, None] & inputs & within_groups(layer)
+    pairs: Marks = outputs[:, None] & inputs
+    return pairs & within_groups(layer) if layer.groups > 1 else pairs
 
 
 def least_bytes(plan: Plan) -> int:
     """Bytes of a file that may claim the plan's shapes, before it is known what of them is there."""
-    return math.ceil(plan.weights / WEIGHTS_PER_BYTE)
+    dense = sum(layer.dense_weights for layer in plan.layers)
+    return max(math.ceil(plan.weights / WEIGHTS_PER_BYTE), math.ceil(dense / DENSE_WEIGHTS_PER_BYTE))

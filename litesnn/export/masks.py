@@ -81,8 +81,8 @@ class Masks:
             left = _left(layer, outputs, inputs)
             yield 0, left, max(0, kept - (layer.weights - left)), min(kept, left)
             return
-        pairs = read_pairs(layer, outputs, inputs)[within_groups(layer)]
-        there = pairs.repeat(layer.kernel**2).tobytes()
+        pairs = read_pairs(layer, outputs, inputs)
+        there = (pairs[within_groups(layer)] if layer.groups > 1 else pairs).repeat(layer.kernel**2).tobytes()
         place = 0
         for start, end, few in mask_groups(layer.weights, kept, layer.mask_n):
             left = there.count(1, start, end)

@@ -45,7 +45,12 @@ class Layer:
     @property
     def weights(self) -> int:
         """Weights before pruning, those within groups."""
-        return self.outputs * self.inputs * self.kernel * self.kernel // self.groups
+        return self.dense_weights // self.groups
+
+    @property
+    def dense_weights(self) -> int:
+        """Weights of its shape, those between groups among them."""
+        return self.outputs * self.inputs * self.kernel * self.kernel
 
     @property
     def positions(self) -> int:

@@ -61,7 +61,7 @@ def parse(content: bytes) -> Packed:
     fields["dataset"], classes = _names(coder, fields["classes"])
     recipe = Recipe.from_dict(fields)
     plan = make_plan(recipe, genotype)
-    if least_bytes(plan) > room or max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
+    if least_bytes(plan) > room or max(layer.dense_weights for layer in plan.layers) > LARGEST_LAYER:
         raise ValueError(f"{plan.weights} weights in {len(content)} bytes")
     mean, std = _statistics(coder, recipe.input_shape), _statistics(coder, recipe.input_shape)
     if not (std > 0).all():

@@ -63,7 +63,7 @@ def file_of(packed: Packed) -> File:
     """
     packed, alive = trim(packed)
     plan, coder = packed.plan, Encoder()
-    if max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
+    if max(layer.dense_weights for layer in plan.layers) > LARGEST_LAYER:
         raise InputError(f"model: expected layers of at most {LARGEST_LAYER} weights, got larger ones")
     try:
         parts = {"header": _header(coder, packed, plan), "class names": _names(coder, packed)}

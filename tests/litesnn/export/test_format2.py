@@ -19,6 +19,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.export import writer
 from litesnn.export.coder import Encoder
+from litesnn.export.file_layout import DENSE_WEIGHTS_PER_BYTE
 from litesnn.export.packed import Packed, read_packed
 from litesnn.export.plan import Layer, make_plan
 from litesnn.export.runtime import Runtime
@@ -191,11 +192,22 @@ def test_every_mutant_is_refused_or_the_same(tmp_path: Path) -> None:
             refused(mutant, tmp_path / "m")
 
 
-@pytest.mark.parametrize(("mask_n", "count"), [(0, MUTANTS // 2), (1, MUTANTS // 5)])
-def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(mask_n: int, count: int, tmp_path: Path) -> None:
-    packed = drawn(mask_n=mask_n) if mask_n else old_network()
+@pytest.mark.parametrize(
+    ("network", "version", "count"),
+    [
+        (None, 2, MUTANTS // 2),
+        ({"mask_n": 1}, 3, MUTANTS // 5),
+        ({"cell": OTHERS, "operations": OPERATIONS}, 4, MUTANTS // 5),
+    ],
+    ids=str,
+)
+def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(
+    network: dict[str, Any] | None, version: int, count: int, tmp_path: Path
+) -> None:
+    packed = old_network() if network is None else drawn(**network)
     whole, draw = packed.to_bytes(), np.random.default_rng(1)
-    assert whole[4] == 2 + (mask_n > 0)
+    assert whole[4] == version
+    between_groups = DENSE_WEIGHTS_PER_BYTE if version >= 4 else 0
     read(whole, tmp_path / "m")
     accepted = 0
     for number, mutant in enumerate(mutants(whole, draw, count)):
@@ -213,7 +225,7 @@ def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(mask_n: int, co
         finally:
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-        assert peak <= 16 * len(mutant) + SLACK
+        assert peak <= (16 + between_groups) * len(mutant) + SLACK
     assert accepted > 10  # what is coded last may be anything
 
 
@@ -245,7 +257,7 @@ def refused(content: bytes, path: Path) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(content=st.binary(max_size=300))
 def test_anything_behind_a_right_frame(content: bytes, tmp_path: Path) -> None:
-    for version in (b"\2", b"\3"):
+    for version in (b"\2", b"\3", b"\4", b"\5"):
         refused(sealed(b"LSNN" + version + content + bytes(4)), tmp_path / "m")
 
 
@@ -258,6 +270,7 @@ HUGE: dict[str, dict[str, Any]] = {
     "widths": {"widths": tuple(2**i for i in range(1, 31))},
     "timesteps": {"timesteps": 10**15},
     "wide": {"retrain_channels": 1000, "search_channels": 1000},
+    "between groups": {"retrain_channels": 1600, "search_channels": 1600, "operations": OPERATIONS},
 }
 
 
@@ -286,9 +299,11 @@ def test_a_mask_in_another_pattern_is_refused() -> None:
 @pytest.mark.parametrize("name", HUGE)
 def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A header that claims a giant, nothing of which is kept, before a small stream."""
-    packed = old_network()
+    packed, depthwise = old_network(), "operations" in HUGE[name]
     recipe = replace(packed.recipe, **HUGE[name])
     genotype = {**packed.genotype, "bits": [1] * recipe.cells, "p": 99.999999, "timesteps": recipe.timesteps}
+    if depthwise:
+        genotype["nodes"] = [[[0, "dwconv3x3"], [1, "dwconv3x3"]], [[1, "dwconv3x3"], [2, "dwconv3x3"]]]
     coder = Encoder()
     claimed = replace(packed, recipe=recipe, genotype=genotype, classes=("a",) * 3)
 
@@ -296,7 +311,7 @@ def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pyte
         timesteps = recipe.timesteps
 
     writer._header(coder, claimed, Plan)  # type: ignore[arg-type]
-    content = sealed(b"LSNN\2" + coder.finish() + bytes(1500) + bytes(4))
+    content = sealed((b"LSNN\4" if depthwise else b"LSNN\2") + coder.finish() + bytes(1500) + bytes(4))
     tracemalloc.start()
     try:
         refused(content, tmp_path / "m")
@@ -308,7 +323,7 @@ def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pyte
 
 def test_frames_of_others(tmp_path: Path) -> None:
     whole = old_network().to_bytes()
-    assert "format 2 or 3 expected, not 4" in refused(sealed(whole[:4] + b"\4" + whole[5:]), tmp_path / "m")
+    assert "format 2 to 5 expected, not 6" in refused(sealed(whole[:4] + b"\6" + whole[5:]), tmp_path / "m")
     assert "checksum" in refused(whole[:-1], tmp_path / "m")
     for content in (b"", b"LSNN", json.dumps({"a": 1}).encode(), bytes(100)):
         refused(content, tmp_path / "m")
