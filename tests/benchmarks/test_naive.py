@@ -89,7 +89,7 @@ def genotype_of(recipe: Recipe, p: float) -> Genotype:
     others = [operation for operation in recipe.operations if operation not in PRIMITIVES]
     if others:
         edges = [((0, 1), (1, 2), (2, 3))[node] for node in range(recipe.nodes)]
-        kinds = itertools.cycle(others)
+        kinds = itertools.cycle([*others, "conv3x3"])
         mixed = tuple(tuple((source, next(kinds)) for source in two) for two in edges)
         return Genotype(nodes=mixed, bits=(2,) * recipe.cells, timesteps=recipe.timesteps, p=p)
     nodes = [((0, "conv3x3"), (1, "skip")), ((0, "skip"), (2, "conv3x3")), ((2, "skip"), (3, "skip"))]
