@@ -85,3 +85,8 @@ def test_name_is_escaped() -> None:
     drawing = draw_cell(SMALL, '"><script>alert(1)</script>')
     assert "<script" not in drawing
     assert ET.fromstring(drawing).get("aria-label", "").startswith('"><script>alert(1)</script>: node 0')
+
+
+def test_a_long_name_is_written_smaller_and_others_as_ever() -> None:
+    sizes = {e.text: e.get("font-size") for e in elements(OTHERS, "n", "text")}
+    assert (sizes["dwconv3x3"], sizes["conv1x1"], sizes["conv3x3"]) == ("10", None, None)
