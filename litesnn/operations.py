@@ -19,9 +19,11 @@ def kernel_side(operation: str, source: int, input_skip: str) -> int:
         source: where its edge begins; from 2 on a node, whose channels are as many as those of the node that reads it.
         input_skip: what a skip of a cell's input is, see ``Recipe``.
     """
-    if operation == "skip" and source >= 2:
-        return 0
-    return 1 if "conv1x1" in (operation, input_skip if operation == "skip" else operation) else 3
+    if operation == "skip":
+        if source >= 2:
+            return 0
+        operation = input_skip
+    return 1 if operation == "conv1x1" else 3
 
 
 def group_count(operation: str, in_channels: int, out_channels: int) -> int:

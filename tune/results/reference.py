@@ -17,7 +17,7 @@ def reference_of(recipe: Recipe) -> Reference:
     """The worst corner of a recipe's search space.
 
     Accuracy is that of guessing among equally frequent classes. Size and Bit-SynOps are bounds that no derived network
-    exceeds: every node reads its two largest candidate inputs through its largest operation, every cell has the largest
+    exceeds: every node reads its two largest candidate inputs through their largest operation, every cell has the largest
     bit-width, p = 0, T is the recipe's largest, and every neuron fires at every timestep. The inputs that are largest in weights
     need not be largest in operations, so each bound has a network of its own.
     """
@@ -48,19 +48,18 @@ def reference_in(experiments: Sequence[Experiment]) -> Reference:
 
 
 def _largest(recipe: Recipe, work: Callable[[ConvShape], int]) -> Genotype:
-    """The network whose every node reads the two inputs with the most ``work``, summed over the cells, by the operation with most."""
+    """The network whose every node reads the two inputs with the most ``work``, summed over the cells, by its operation with most."""
     total: Counter[tuple[int, int]] = Counter()
     for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, None):
         if layer.edge is not None and layer.op is not None:
             total[layer.edge, layer.op] += work(layer)
-    operations = range(len(recipe.operations))
     edges = cell_edges(recipe.nodes)
+    operations = [max(range(len(recipe.operations)), key=lambda op: total[edge, op]) for edge in range(len(edges))]
     nodes = []
     for node in range(recipe.nodes):
         incoming = [edge for edge, (_, target) in enumerate(edges) if target == node]
-        largest = {edge: max(operations, key=lambda op: total[edge, op]) for edge in incoming}  # noqa: B023  (called at once)
-        two = sorted(sorted(incoming, key=lambda edge: -total[edge, largest[edge]])[:2])  # noqa: B023
-        nodes.append(tuple((edges[edge][0], recipe.operations[largest[edge]]) for edge in two))
+        two = sorted(sorted(incoming, key=lambda edge: -total[edge, operations[edge]])[:2])
+        nodes.append(tuple((edges[edge][0], recipe.operations[operations[edge]]) for edge in two))
     return Genotype(
         nodes=tuple(nodes), bits=(max(recipe.bit_widths),) * recipe.cells, timesteps=recipe.timesteps, p=0.0
     )

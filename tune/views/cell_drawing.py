@@ -110,9 +110,10 @@ def _node(node: int, pairs: tuple[tuple[int, str], ...]) -> str:
         parts.append(f'<path d="M{_wire(source):g} {branch:g}H{end:g}"/>')
         parts.append(f'<path d="M{end:g} {branch:g}h8L{x:g} {y:g}"/>')
         look = 'fill="var(--paper, #fff)"' + (' stroke-dasharray="4 3"' if op == "skip" else "")
+        name = _text(end - box_width / 2, branch + 4.5, op, size=None if len(op) <= _LETTERS else 10)
         parts.append(
             f'<rect class="op" x="{end - box_width:g}" y="{branch - box_height / 2:g}" width="{box_width}" '
-            f'height="{box_height}" rx="4" {look}/>{_text(end - box_width / 2, branch + 4.5, op, size=None if len(op) <= _LETTERS else 10)}'
+            f'height="{box_height}" rx="4" {look}/>{name}'
         )
     parts.append(f'<circle class="node" cx="{x:g}" cy="{y:g}" r="13" fill="var(--front, #0b6e99)" stroke="none"/>')
     parts.append(_text(x, y + 4.5, str(node), "var(--paper, #fff)", 600))
