@@ -51,7 +51,7 @@ class JellyNetwork(nn.Module):
         constants = {"tau": 1 / (1 - recipe.tau), "v_threshold": recipe.v_threshold, "v_reset": 0.0}
         how = {"decay_input": False, "detach_reset": True, "step_mode": "m"}
         self.neurons = nn.ModuleDict({name: neuron.LIFNode(**constants, **how) for name in names})
-        self.members = [(m, m.kernel(recipe) > 0) for m in candidates(recipe.nodes, genotype)]
+        self.members = [(m, m.kernel(recipe) > 0) for m in candidates(recipe, genotype)]
         classifier = network.classifier.compressed_weight(None).flatten(1)
         self.classifier = nn.Linear(classifier.shape[1], classifier.shape[0], bias=False)
         with torch.no_grad():
@@ -98,7 +98,7 @@ def edges(network: Network, recipe: Recipe, genotype: Genotype) -> dict[str, Edg
             norms = zip(*(part.chunk(count) for part in _parts(group.norm)), strict=True)
             for member, weight, norm in zip(group.members, weights, norms, strict=True):
                 parts[member.edge] = weight, norm
-        for member in candidates(recipe.nodes, genotype):
+        for member in candidates(recipe, genotype):
             if member.kernel(recipe):
                 stride = shape.strides[member.source] if member.source < 2 else 1
                 found[f"{cell}_{member.edge}"] = *parts[member.edge], stride

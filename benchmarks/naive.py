@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
 from litesnn.network import Network, Output, Shares
 
 _STEPS = {1: 1.596, 2: 0.996, 3: 0.586, 4: 0.336}
@@ -136,7 +136,7 @@ class Norm:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One compressed layer: ``weight`` and ``scores`` ``[O, I, K, K]``, candidate bit-widths, percent pruned."""
+    """One compressed layer: ``weight`` and ``scores`` ``[O, I / groups, K, K]``, candidate bit-widths, percent pruned."""
 
     weight: Tensor
     scores: Tensor
@@ -156,8 +156,8 @@ class Layer:
 
     def convolve(self, states: list[Tensor], stride: int, bit_shares: Tensor | None) -> list[Tensor]:
         """One convolution per timestep; the weight is compressed anew for each."""
-        padding = self.weight.shape[-1] // 2
-        return [F.conv2d(x, self.compressed(bit_shares), stride=stride, padding=padding) for x in states]
+        padding, groups = self.weight.shape[-1] // 2, states[0].shape[1] // self.weight.shape[1]
+        return [F.conv2d(x, self.compressed(bit_shares), None, stride, padding, groups=groups) for x in states]
 
 
 class NaiveNetwork:
@@ -211,7 +211,7 @@ class NaiveNetwork:
             arriving: list[list[Tensor]] = []
             for source in range(node + 2):
                 edge += 1
-                for op, name in enumerate(PRIMITIVES):
+                for op, name in enumerate(self.recipe.operations):
                     if self.genotype and (source, name) not in self.genotype.nodes[node]:
                         continue
                     out = states[source]

@@ -23,7 +23,8 @@ from benchmarks.sides import NAIVE, Step, add_sizes, compare, random_data, unfus
 from benchmarks.sides import report as report
 from benchmarks.work import retrain_work
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
+from litesnn.operations import PRIMITIVES
 from litesnn.retraining import Retrain
 
 P = 80.0

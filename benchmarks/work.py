@@ -148,7 +148,7 @@ def convolutions(
     sizes = [(height, width), (height, width)]  # of the two states that the next cell reads
     for shape in cell_shapes(recipe, channels):
         convs: Counter[tuple[int, int]] = Counter()
-        for candidate in candidates(recipe.nodes, genotype):
+        for candidate in candidates(recipe, genotype):
             if kernel := candidate.kernel(recipe):
                 source = 0 if shape.same_inputs and candidate.source == 1 else candidate.source
                 convs[source, kernel] += 1

@@ -10,9 +10,9 @@ from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.convolution import convolve, convolve_and_spread
 from litesnn.edge_norm import EdgeNorm
-from litesnn.genotype import PRIMITIVES
 from litesnn.layout import Candidate, CellShape
 from litesnn.neuron import lif_of_sum
+from litesnn.operations import group_count
 from litesnn.spike_bytes import side_by_side
 
 Arrival = tuple[Tensor, Tensor | None]
@@ -20,7 +20,7 @@ Arrival = tuple[Tensor, Tensor | None]
 
 
 class EdgeConvs(nn.Module):
-    """The convolutions of one cell that read the same state, with their batch norm, as one convolution.
+    """The convolutions of one cell that read the same state by equal kernels, with their batch norm, as one convolution.
 
     Output channels are ordered by round, then node: where every node gets equally many, as in the supernet, the rounds
     are summed in one go before they are handed out.
@@ -31,10 +31,10 @@ class EdgeConvs(nn.Module):
         node_channels: output channels of each member.
         kernel: kernel side.
         stride: stride.
+        groups: of channels, see ``CompConv``.
         bits: candidate bit-widths.
         p: percent pruned.
-        mask_n: N of N:M masks, or 0.
-        precision: of the numbers that the convolutions multiply.
+        recipe: how many operations an edge may choose from, N of N:M masks and the precision.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class EdgeConvs(nn.Module):
         node_channels: int,
         kernel: int,
         stride: int,
+        groups: int,
         bits: tuple[int, ...],
         p: float,
-        mask_n: int,
-        precision: str,
+        recipe: Recipe,
     ) -> None:
         super().__init__()
         per_node = Counter(m.node for m in members)
@@ -60,9 +60,18 @@ class EdgeConvs(nn.Module):
         rounds = seen[members[0].node] if len(set(per_node.values())) == 1 else 1
         self.targets = [m.node for m in members[: len(members) // rounds]]
         self.conv = CompConv(
-            len(members), in_channels, node_channels, kernel, stride, bits, p, mask_n=mask_n, precision=precision
+            len(members),
+            in_channels,
+            node_channels,
+            kernel,
+            stride,
+            bits,
+            p,
+            groups=groups,
+            mask_n=recipe.mask_n,
+            precision=recipe.precision,
         )
-        places = [m.edge * len(PRIMITIVES) + m.op for m in members]
+        places = [m.edge * len(recipe.operations) + m.op for m in members]
         self.norm = EdgeNorm(rounds, len(self.targets), node_channels, places)
 
     def forward(
@@ -109,19 +118,21 @@ class Cell(nn.Module):
         self.mixes_bits = len(bits) > 1
         self.neuron = recipe.tau, recipe.v_threshold, recipe.dspike_b
         self.skips = [m for m in members if m.kernel(recipe) == 0]
-        grouped: dict[tuple[int, int], list[Candidate]] = defaultdict(list)
+        grouped: dict[tuple[int, int, int], list[Candidate]] = defaultdict(list)
         for member in members:
             if kernel := member.kernel(recipe):
                 # The first cell takes the stem as both inputs: one state, so one convolution.
                 source = 0 if shape.same_inputs and member.source == 1 else member.source
-                grouped[source, kernel].append(member)
+                in_channels = shape.in_channels[source] if source < 2 else shape.node_channels
+                groups = group_count(member.operation, in_channels, shape.node_channels)
+                grouped[source, kernel, groups].append(member)
         self.convs = nn.ModuleList()
         self.reads: list[int] = []
-        for (source, kernel), group in sorted(grouped.items()):
+        for (source, kernel, groups), group in sorted(grouped.items()):
             in_channels = shape.in_channels[source] if source < 2 else shape.node_channels
             stride = shape.strides[source] if source < 2 else 1
-            sizes = in_channels, shape.node_channels, kernel, stride
-            self.convs.append(EdgeConvs(group, *sizes, bits, p, recipe.mask_n, recipe.precision))
+            sizes = in_channels, shape.node_channels, kernel, stride, groups
+            self.convs.append(EdgeConvs(group, *sizes, bits, p, recipe))
             self.reads.append(source)
 
     def forward(

@@ -117,7 +117,9 @@ class CompConv(nn.Module):
     """G CompConvs of equal shape that read the same state, run as one convolution with concatenated outputs.
 
     Each of the G is a layer of its own: its own standard deviation, step and mask. A convolution's output channels do
-    not see each other, so running them together is exact. Where ``scores`` is None, the largest weights stay.
+    not see each other, so running them together is exact. Where ``scores`` is None, the largest weights stay. Where channels
+    are grouped, only the weights of each group are learnt, compressed and counted; the convolution is a dense one in which
+    the others are 0.
 
     Args:
         convs: G, how many CompConvs.
@@ -127,6 +129,7 @@ class CompConv(nn.Module):
         stride: stride in both directions; the padding keeps H and W at stride 1.
         bits: candidate bit-widths.
         p: percent pruned of each layer.
+        groups: of input and of output channels; an output channel reads the input channels of its group.
         mask_n: N of N:M masks; 0: any weights of a layer may stay.
         spikes: whether the inputs are all 0 or 1.
         precision: of the numbers that are multiplied, ``"fp32"`` or ``"bf16"``; see ``litesnn.convolution``.
@@ -144,15 +147,16 @@ class CompConv(nn.Module):
         bits: tuple[int, ...],
         p: float,
         *,
+        groups: int = 1,
         mask_n: int = 0,
         spikes: bool = True,
         precision: str = "fp32",
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.bits, self.p = kernel, stride, bits, p
-        self.mask_n, self.spikes, self.precision = mask_n, spikes, precision
-        shape = (convs, out_channels, in_channels, kernel, kernel)
-        fan_in = in_channels * kernel * kernel
+        self.groups, self.mask_n, self.spikes, self.precision = groups, mask_n, spikes, precision
+        shape = (convs, out_channels, in_channels // groups, kernel, kernel)
+        fan_in = shape[2] * kernel * kernel
         self.weight = nn.Parameter(torch.randn(shape) * math.sqrt(2 / fan_in))
         self.scores: nn.Parameter | None = nn.Parameter(initial_scores(self.weight.detach()))
         self.register_buffer("only_share", torch.ones(1), persistent=False)
@@ -175,13 +179,23 @@ class CompConv(nn.Module):
         scores = self.importance
         if native.usable(self.weight, scores, shares):
             weight: Tensor = _NativeCompress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n)
-            return weight
+            return self.dense(weight)
         if gpu.usable(self.weight, scores, shares):
             from litesnn.gpu.compress import compress_all  # needs Triton
 
             row, matrix = (-1, None) if bit_shares is None else (0, bit_shares[None])
-            return compress_all([self.weight], [scores], [self.bits], [row], matrix, self.p, self.mask_n)[0]
-        return _Compress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n).flatten(0, 1)
+            return self.dense(compress_all([self.weight], [scores], [self.bits], [row], matrix, self.p, self.mask_n)[0])
+        return self.dense(_Compress.apply(self.weight, scores, shares, self.bits, self.p, self.mask_n).flatten(0, 1))
+
+    def dense(self, weight: Tensor) -> Tensor:
+        """``[G * out_channels, in_channels / groups, kernel, kernel]`` with all input channels, 0 outside the groups."""
+        if self.groups == 1:
+            return weight
+        outputs, inputs = self.weight.shape[1:3]
+        sides = self.groups, outputs // self.groups, self.groups, inputs, self.kernel, self.kernel
+        parts = weight.view(len(self.weight), *sides[:2], *sides[3:])  # [G, groups, O / groups, I / groups, K, K]
+        whole = torch.diagonal_scatter(weight.new_zeros(len(self.weight), *sides), parts.movedim(1, -1), 0, 1, 3)
+        return whole.reshape(len(weight), self.groups * inputs, self.kernel, self.kernel)
 
     def forward(self, x: Tensor, bit_shares: Tensor | None) -> Tensor:
         """Convolves ``[N, in_channels, H, W]`` to ``[N, G * out_channels, ceil(H / stride), ceil(W / stride)]``."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
 from litesnn.nearest import hint
+from litesnn.operations import OPERATIONS, PRIMITIVES
 
 KNOWN_BIT_WIDTHS = (1, 2, 3, 4)
 OPTIONAL_AXES = ("channels", "held_bits", "held_timesteps")
@@ -115,6 +116,11 @@ class Recipe:
     bit_widths: tuple[int, ...] = _setting((1, 2, 4), "network", "candidate weight bit-widths, a subset of 1 2 3 4")
     stem_bits: int = _setting(4, "network", "bit-width of the stem")
     classifier_bits: int = _setting(4, "network", "bit-width of the classifier")
+    operations: tuple[str, ...] = _setting(
+        PRIMITIVES,
+        "network",
+        "what an edge may do: conv3x3 and skip as in the paper, conv1x1, dwconv3x3 (depthwise between nodes)",
+    )
     input_skip: Literal["conv3x3", "conv1x1"] = _setting("conv3x3", "network", "what skip means on a cell-input edge")
     mask_n: int = _setting(
         0,
@@ -321,6 +327,7 @@ class Recipe:
             check_choice("bit_widths", bits, KNOWN_BIT_WIDTHS)
         if list(self.bit_widths) != sorted(set(self.bit_widths)):
             raise fail("bit_widths", "different widths in rising order", self.bit_widths)
+        self._check_operations()
         check_choice("input_skip", self.input_skip, ("conv3x3", "conv1x1"))
         check_integer("mask_n", self.mask_n, minimum=0, maximum=16)
         check_integer("timesteps", self.timesteps, minimum=1)
@@ -328,6 +335,16 @@ class Recipe:
         for name in ("v_threshold", "dspike_b", "norm_weight"):
             self._set(name, check_number(name, getattr(self, name), above=0))
         check_choice("precision", self.precision, ("fp32", "bf16"))
+
+    def _check_operations(self) -> None:
+        if not isinstance(self.operations, tuple) or len(self.operations) < 2:
+            raise fail("operations", f"two or more of {', '.join(OPERATIONS)}", self.operations)
+        for operation in self.operations:
+            check_choice("operations", operation, OPERATIONS)
+        if len(set(self.operations)) < len(self.operations):
+            raise fail("operations", "each operation once", self.operations)
+        if self.strategy == "fixed" and not set(PRIMITIVES) <= set(self.operations):
+            raise fail("operations", f"{' and '.join(PRIMITIVES)} among them for strategy fixed", self.operations)
 
     def _check_training(self) -> None:
         for name in ("search_epochs", "search_batch", "cost_batch", "retrain_epochs", "retrain_batch"):

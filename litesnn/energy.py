@@ -111,7 +111,7 @@ def accumulator_bits(layer: Layer, sums: int = 1) -> int:
         layer: its codes are odd integers up to 2^b - 1; the stem's are multiplied by pixels.
         sums: how many sums of all inputs go to the same accumulator; of the classifier timesteps times pixels.
     """
-    largest = sums * layer.inputs * layer.kernel**2 * (2**layer.bits - 1)
+    largest = sums * layer.inputs // layer.groups * layer.kernel**2 * (2**layer.bits - 1)
     if not layer.reads:
         largest *= 2**PIXEL_BITS - 1
     return largest.bit_length() + 1

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
 from litesnn.config import KNOWN_BIT_WIDTHS, Recipe
+from litesnn.operations import OPERATIONS, PRIMITIVES
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PRIMITIVES = ("conv3x3", "skip")
 
 
 def cell_edges(nodes: int) -> list[tuple[int, int]]:
@@ -30,7 +29,7 @@ class Genotype:
 
     Args:
         nodes: per node its two ``(input, op)`` pairs: input 0 and 1 are the cell's inputs, 2 + k is node k; op is one
-            of ``PRIMITIVES``. All cells share them.
+            of ``OPERATIONS``. All cells share them.
         bits: weight bit-width of each cell.
         timesteps: T*, at least 1.
         p: percent pruned of every layer, 0 <= p < 100.
@@ -79,13 +78,21 @@ class Genotype:
         return cls(**values)
 
     def check_fits(self, recipe: Recipe) -> None:
-        """Raises InputError unless the recipe's network has this many nodes and cells, and at least these timesteps."""
+        """Raises InputError unless the recipe has this many nodes and cells, these operations, and at least these timesteps."""
         if len(self.nodes) != recipe.nodes:
             raise fail("genotype.nodes", f"{recipe.nodes} nodes as in the recipe", len(self.nodes))
+        check_operations("genotype", self.nodes, recipe)
         if len(self.bits) != recipe.cells:
             raise fail("genotype.bits", f"one per cell of the recipe ({recipe.cells})", self.bits)
         if self.timesteps > recipe.timesteps:
             raise fail("genotype.timesteps", f"at most the recipe's {recipe.timesteps}", self.timesteps)
+
+
+def check_operations(name: str, nodes: Sequence[Sequence[tuple[int, str]]], recipe: Recipe) -> None:
+    """Raises InputError, which names ``name``, unless the recipe has all operations of a cell."""
+    for node, pairs in enumerate(nodes):
+        for _, operation in pairs:
+            check_choice(f"{name}.nodes[{node}] op", operation, recipe.operations)
 
 
 def _node(node: int, pairs: Any) -> tuple[tuple[int, str], ...]:
@@ -97,13 +104,22 @@ def _node(node: int, pairs: Any) -> tuple[tuple[int, str], ...]:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise fail(field, "two (input, op) pairs", pairs)
         check_integer(f"{field} input", pair[0], minimum=0, maximum=node + 1)
-        check_choice(f"{field} op", pair[1], PRIMITIVES)
+        check_choice(f"{field} op", pair[1], OPERATIONS)
     if pairs[0][0] == pairs[1][0]:
         raise fail(field, "two different inputs", pairs)
     return tuple((source, op) for source, op in pairs)
 
 
-def decode(alpha: Tensor, beta: Tensor, psi: Tensor, *, nodes: int, bit_widths: Sequence[int], p: float) -> Genotype:
+def decode(
+    alpha: Tensor,
+    beta: Tensor,
+    psi: Tensor,
+    *,
+    nodes: int,
+    bit_widths: Sequence[int],
+    p: float,
+    operations: Sequence[str] = PRIMITIVES,
+) -> Genotype:
     """The network that the search has settled on (Sec. 3.4).
 
     Per node the two incoming edges of largest strength, strength = max over ops of softmax(alpha); per kept edge the op
@@ -116,6 +132,7 @@ def decode(alpha: Tensor, beta: Tensor, psi: Tensor, *, nodes: int, bit_widths: 
         nodes: nodes per cell.
         bit_widths: the candidates in the order of beta's columns.
         p: percent pruned.
+        operations: the candidates in the order of alpha's columns.
     """
     strength = alpha.softmax(-1).amax(-1).tolist()
     op = alpha.argmax(-1).tolist()
@@ -124,6 +141,6 @@ def decode(alpha: Tensor, beta: Tensor, psi: Tensor, *, nodes: int, bit_widths: 
     for node in range(nodes):
         incoming = [(e, source) for e, (source, target) in enumerate(edges) if target == node]
         two = sorted(sorted(incoming, key=lambda edge: -strength[edge[0]])[:2])
-        kept.append(tuple((source, PRIMITIVES[op[e]]) for e, source in two))
+        kept.append(tuple((source, operations[op[e]]) for e, source in two))
     bits = tuple(bit_widths[i] for i in beta.argmax(-1).tolist())
     return Genotype(nodes=tuple(kept), bits=bits, timesteps=int(psi.argmax()) + 1, p=p)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from litesnn.checks import InputError, check_choice, check_integer, fail
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype, cell_edges
+from litesnn.genotype import Genotype, cell_edges, check_operations
 from litesnn.network import Shares
 
 
@@ -60,9 +60,11 @@ class Held:
         return {name: value for name, value in values.items() if value is not None}
 
     def check_fits(self, recipe: Recipe) -> None:
-        """Raises InputError unless the recipe has as many nodes and cells, these bit-widths and so many timesteps."""
-        if self.nodes is not None and len(self.nodes) != recipe.nodes:
-            raise fail("held.nodes", f"{recipe.nodes} nodes as in the recipe", len(self.nodes))
+        """Raises InputError unless the recipe has as many nodes and cells, these operations and bits and so many timesteps."""
+        if self.nodes is not None:
+            if len(self.nodes) != recipe.nodes:
+                raise fail("held.nodes", f"{recipe.nodes} nodes as in the recipe", len(self.nodes))
+            check_operations("held", self.nodes, recipe)
         if self.bits is not None:
             if len(self.bits) != recipe.cells:
                 raise fail("held.bits", f"one per cell of the recipe ({recipe.cells})", self.bits)
@@ -82,7 +84,7 @@ class Held:
             Shares of the same shapes, timesteps ``[held T]`` where T is held.
         """
         if self.nodes is not None:
-            learnt = replace(learnt, ops=_chosen_edges(self.nodes, learnt.ops))
+            learnt = replace(learnt, ops=_chosen_edges(self.nodes, recipe.operations, learnt.ops))
         if self.bits is not None:
             chosen = torch.zeros_like(learnt.bits)
             for cell, bits in enumerate(self.bits):
@@ -100,10 +102,10 @@ class Held:
         return replace(learnt, **held)
 
 
-def _chosen_edges(nodes: tuple[tuple[tuple[int, str], ...], ...], like: Tensor) -> Tensor:
+def _chosen_edges(nodes: tuple[tuple[tuple[int, str], ...], ...], operations: tuple[str, ...], like: Tensor) -> Tensor:
     chosen = torch.zeros_like(like)
     for row, (source, node) in enumerate(cell_edges(len(nodes))):
         for kept, op in nodes[node]:
             if kept == source:
-                chosen[row, PRIMITIVES.index(op)] = 1
+                chosen[row, operations.index(op)] = 1
     return chosen

@@ -10,25 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype, cell_edges
+from litesnn.genotype import Genotype, cell_edges
+from litesnn.operations import group_count, kernel_side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An operation on an edge: row and column of alpha, where it reads and which node it feeds."""
+    """An operation on an edge: row and column of alpha, where it reads, which node it feeds, and its name."""
 
     edge: int
     op: int
     source: int
     node: int
+    operation: str
 
     def kernel(self, recipe: Recipe) -> int:
         """Side of its convolution kernel; 0 where it is the identity."""
-        if PRIMITIVES[self.op] == "conv3x3":
-            return 3
-        if self.source >= 2:
-            return 0
-        return 3 if recipe.input_skip == "conv3x3" else 1
+        return kernel_side(self.operation, self.source, recipe.input_skip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,7 @@ class CellShape:
 class ConvShape:
     """One CompConv: its size, its place in the search space and the state rows that it reads.
 
+    Of its ``groups`` each output channel reads the input channels of one alone.
     ``cell``, ``edge`` and ``op`` are None for stem and classifier, whose bit-width ``bits`` is fixed. The stem reads real
     values, not spikes: ``reads`` is empty.
     """
@@ -59,6 +58,7 @@ class ConvShape:
     height: int
     width: int
     reads: tuple[int, ...]
+    groups: int = 1
     cell: int | None = None
     edge: int | None = None
     op: int | None = None
@@ -67,7 +67,7 @@ class ConvShape:
     @property
     def weights(self) -> int:
         """Weights before pruning."""
-        return self.kernel * self.kernel * self.in_channels * self.out_channels
+        return self.kernel * self.kernel * self.in_channels * self.out_channels // self.groups
 
     @property
     def positions(self) -> int:
@@ -75,19 +75,25 @@ class ConvShape:
         return self.height * self.width
 
 
-def candidates(nodes: int, genotype: Genotype | None) -> list[Candidate]:
+def candidates(recipe: Recipe, genotype: Genotype | None) -> list[Candidate]:
     """Operations of a cell: all of the search space, or those that a genotype keeps."""
-    index = {edge: e for e, edge in enumerate(cell_edges(nodes))}
+    index = {edge: e for e, edge in enumerate(cell_edges(recipe.nodes))}
     if genotype is None:
         return [
-            Candidate(edge=e, op=op, source=source, node=node)
+            Candidate(edge=e, op=op, source=source, node=node, operation=operation)
             for (source, node), e in index.items()
-            for op in range(len(PRIMITIVES))
+            for op, operation in enumerate(recipe.operations)
         ]
     return [
-        Candidate(edge=index[source, node], op=PRIMITIVES.index(op), source=source, node=node)
+        Candidate(
+            edge=index[source, node],
+            op=recipe.operations.index(operation),
+            source=source,
+            node=node,
+            operation=operation,
+        )
         for node, pairs in enumerate(genotype.nodes)
-        for source, op in pairs
+        for source, operation in pairs
     ]
 
 
@@ -142,7 +148,7 @@ def conv_shapes(recipe: Recipe, channels: int, classes: int, genotype: Genotype 
         )
     ]
     for shape in cell_shapes(recipe, channels):
-        for candidate in candidates(recipe.nodes, genotype):
+        for candidate in candidates(recipe, genotype):
             kernel = candidate.kernel(recipe)
             if kernel:
                 layers.append(_cell_conv(recipe, shape, candidate, kernel, genotype))
@@ -169,14 +175,16 @@ def _cell_conv(
         reads = state_rows(recipe, max(-1, shape.index - 2 + candidate.source))
     else:
         reads = (1 + shape.index * recipe.nodes + candidate.source - 2,)
+    in_channels = shape.in_channels[candidate.source] if from_input else shape.node_channels
     return ConvShape(
-        name=f"cell{shape.index + 1}.node{candidate.node}.input{candidate.source}.{PRIMITIVES[candidate.op]}",
+        name=f"cell{shape.index + 1}.node{candidate.node}.input{candidate.source}.{candidate.operation}",
         kernel=kernel,
-        in_channels=shape.in_channels[candidate.source] if from_input else shape.node_channels,
+        in_channels=in_channels,
         out_channels=shape.node_channels,
         height=shape.height,
         width=shape.width,
         reads=reads,
+        groups=group_count(candidate.operation, in_channels, shape.node_channels),
         cell=shape.index,
         edge=candidate.edge,
         op=candidate.op,

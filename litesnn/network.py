@@ -17,7 +17,7 @@ from litesnn.compconv import CompConv
 from litesnn.config import Recipe
 from litesnn.convolution import convolve, convolve_and_spread
 from litesnn.edge_norm import EdgeNorm
-from litesnn.genotype import PRIMITIVES, Genotype, cell_edges, decode
+from litesnn.genotype import Genotype, cell_edges, decode
 from litesnn.layout import candidates, cell_shapes
 from litesnn.neuron import lif_of_sum
 
@@ -28,7 +28,7 @@ class ArchParameters(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         # A little noise, as in DARTS, so that equal candidates do not stay equal.
-        self.alpha = nn.Parameter(1e-3 * torch.randn(len(cell_edges(recipe.nodes)), len(PRIMITIVES)))
+        self.alpha = nn.Parameter(1e-3 * torch.randn(len(cell_edges(recipe.nodes)), len(recipe.operations)))
         self.beta = nn.Parameter(1e-3 * torch.randn(recipe.cells, len(recipe.bit_widths)))
         self.psi = nn.Parameter(torch.zeros(recipe.timesteps))
 
@@ -38,7 +38,15 @@ class ArchParameters(nn.Module):
 
     def decode(self, recipe: Recipe, p: float) -> Genotype:
         """The genotype that the parameters stand for now."""
-        return decode(self.alpha, self.beta, self.psi, nodes=recipe.nodes, bit_widths=recipe.bit_widths, p=p)
+        return decode(
+            self.alpha,
+            self.beta,
+            self.psi,
+            nodes=recipe.nodes,
+            bit_widths=recipe.bit_widths,
+            p=p,
+            operations=recipe.operations,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,11 +106,11 @@ class Network(nn.Module):
         stem_bits, last_bits, n = (recipe.stem_bits,), (recipe.classifier_bits,), recipe.mask_n
         self.stem = CompConv(1, recipe.input_shape[0], channels, 3, 1, stem_bits, p, mask_n=n, spikes=False)
         self.stem_norm = EdgeNorm(1, 1, channels, [0])
-        members = candidates(recipe.nodes, genotype)
+        members = candidates(recipe, genotype)
         if genotype is not None:
             bits = genotype.bits
         elif nodes is not None:
-            members = [m for m in members if (m.source, PRIMITIVES[m.op]) in nodes[m.node]]
+            members = [m for m in members if (m.source, m.operation) in nodes[m.node]]
         shapes = cell_shapes(recipe, channels)
         self.cells = nn.ModuleList(
             Cell(shape, members, recipe, recipe.bit_widths if bits is None else (bits[i],), p)
@@ -174,7 +182,7 @@ class Network(nn.Module):
         bit_shares = shares.bits if shares is not None and max(rows) >= 0 else None
         rounded = [conv.precision == "bf16" for conv in convs]
         made = compress_all(weights, scores, bits, rows, bit_shares, self.stem.p, self.stem.mask_n, rounded)
-        stem, *inner, last = made
+        stem, *inner, last = (conv.dense(weight) for conv, weight in zip(convs, made, strict=True))
         ends = accumulate(map(len, parts), initial=0)
         return stem, [inner[a:b] for a, b in pairwise(ends)], last
 

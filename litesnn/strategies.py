@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from litesnn.config import Recipe, SearchPoint
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
 from litesnn.held import Held
 
 
@@ -35,7 +35,7 @@ def unsearched(point: SearchPoint, recipe: Recipe, seed: int) -> Genotype | None
     draw = random.Random(f"{point.to_dict()} {seed}")  # a text seeds alike in every process
     if recipe.strategy == "random":
         nodes = tuple(
-            tuple((source, draw.choice(PRIMITIVES)) for source in sorted(draw.sample(range(node + 2), 2)))
+            tuple((source, draw.choice(recipe.operations)) for source in sorted(draw.sample(range(node + 2), 2)))
             for node in range(recipe.nodes)
         )
         bits = tuple(draw.choice(recipe.bit_widths) for _ in range(recipe.cells))

@@ -10,6 +10,7 @@ RECIPE_CASES = [
     ("--bit-widths 2,1", "bit_widths: expected different widths in rising order"),
     ("--stem-bits 8", "stem_bits: expected one of"),
     ("--widths 1,3", "widths: expected factors"),
+    ("--operations conv3x3,none", "operations: expected one of conv3x3, skip, conv1x1, dwconv3x3, got 'none'"),
     ("--input-skip identity", "input_skip: expected one of conv3x3, conv1x1"),
     ("--tau 2", "tau: expected"),
     ("--timesteps 0", "timesteps: expected an integer of at least 1"),

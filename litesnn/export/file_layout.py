@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litesnn.export.coder import Coder, Tree
-from litesnn.export.plan import Plan
+from litesnn.export.plan import Layer, Plan
 
 MAGIC = b"LSNN"
 FREE, GROUPED = 2, 3
 """Versions: masks that may be anywhere, and N:M masks, whose N the header has."""
+BEYOND = 2
+"""Added to the version where an edge has an operation that is not of the paper."""
+VERSIONS = (FREE, GROUPED, FREE + BEYOND, GROUPED + BEYOND)
 
 DATASETS = ("", "digits", "cifar10", "cifar100", "speech_commands")
 """Data sets by number; 0 stands for a name that follows."""
@@ -24,12 +27,12 @@ DATASETS = ("", "digits", "cifar10", "cifar100", "speech_commands")
 INPUT_SKIPS = ("conv3x3", "conv1x1")
 PRECISIONS = ("fp32", "bf16")
 RESIZES = ("crop", "none")
-OPS = ("conv3x3", "skip")
 RATE_UNIT = 65535
 SILENT = -2.0
 """Bias of a removed channel: its skips, two at most, do not lift it above 0."""
 
-WEIGHTS_PER_BYTE = 64
+WEIGHTS_PER_BYTE, DENSE_WEIGHTS_PER_BYTE = 64, 4096
+"""At most, of a whole file: those of all layers, and with those between groups, which a reader lays out as zeros."""
 LARGEST_LAYER = 2**24
 
 Marks = NDArray[np.bool_]
@@ -105,6 +108,20 @@ def alive_ends(plan: Plan, alive: Sequence[Marks]) -> list[tuple[Marks, Marks]]:
     return ends
 
 
+def within_groups(layer: Layer) -> Marks:
+    """Which inputs each output reads, ``[O, I]``: those of its group, all where there is one."""
+    outputs, inputs = np.arange(layer.outputs), np.arange(layer.inputs)
+    marks: Marks = outputs[:, None] * layer.groups // layer.outputs == inputs * layer.groups // layer.inputs
+    return marks
+
+
+def read_pairs(layer: Layer, outputs: Marks, inputs: Marks) -> Marks:
+    """Which of the inputs that are there each output that is there reads, ``[O, I]``; see ``alive_ends``."""
+    pairs: Marks = outputs[:, None] & inputs
+    return pairs & within_groups(layer) if layer.groups > 1 else pairs
+
+
 def least_bytes(plan: Plan) -> int:
     """Bytes of a file that may claim the plan's shapes, before it is known what of them is there."""
-    return math.ceil(plan.weights / WEIGHTS_PER_BYTE)
+    dense = sum(layer.dense_weights for layer in plan.layers)
+    return max(math.ceil(plan.weights / WEIGHTS_PER_BYTE), math.ceil(dense / DENSE_WEIGHTS_PER_BYTE))

@@ -28,7 +28,7 @@ from litesnn.checks import InputError
 from litesnn.compconv import CompConv
 from litesnn.edge_norm import EdgeNorm
 from litesnn.export.convert import conv_layers
-from litesnn.export.file_layout import Marks, alive_ends, rows_fed
+from litesnn.export.file_layout import Marks, alive_ends, read_pairs, rows_fed, within_groups
 from litesnn.export.packed import Packed
 from litesnn.export.trim import trim
 from litesnn.genotype import Genotype
@@ -86,11 +86,14 @@ def trainable(packed: Packed, device: torch.device) -> Model:
 
 
 def _unseen(packed: Packed) -> list[Marks]:
-    """Per layer the weights that make no difference, those of removed channels, ``[O, I, K, K]``."""
+    """Per layer the weights that make no difference, those of removed channels, ``[O, I, K, K]``.
+
+    Those between groups count among them.
+    """
     _, alive = trim(packed)
     marks = []
     for layer, (outputs, inputs) in zip(packed.plan.layers, alive_ends(packed.plan, list(alive)), strict=True):
-        seen = (outputs[:, None] & inputs)[:, :, None, None]
+        seen = read_pairs(layer, outputs, inputs)[:, :, None, None]
         marks.append(np.broadcast_to(~seen, layer.shape))
     return marks
 
@@ -115,9 +118,12 @@ class _Part:
     """
 
     def __init__(self, packed: Packed, index: int, part: int, unseen: Marks) -> None:
-        layer, codes = packed.plan.layers[index], packed.codes[index].astype(np.float64)
+        layer = packed.plan.layers[index]
+        shape = layer.outputs, layer.inputs // layer.groups, layer.kernel, layer.kernel
+        own = within_groups(layer)
+        codes = packed.codes[index][own].astype(np.float64).reshape(shape)
         kept = kept_count(layer.weights, packed.genotype["p"])
-        flat, free = codes.reshape(-1), (unseen & (codes == 0)).reshape(-1)
+        flat, free = codes.reshape(-1), unseen[own].reshape(-1) & (codes == 0).reshape(-1)
         for start, end, few in mask_groups(layer.weights, kept, layer.mask_n):
             missing = few - int(np.count_nonzero(flat[start:end]))
             places = start + np.flatnonzero(free[start:end])
@@ -131,7 +137,7 @@ class _Part:
         self._latent = self._find(layer.name) * self._step
 
     def latent(self, nudge: int) -> NDArray[np.float32]:
-        """Latent weights ``[O, I, K, K]``, all of them larger by ``nudge`` times a fraction of their last place."""
+        """Latent weights ``[O, I / groups, K, K]``, all of them larger by ``nudge`` times a fraction of their last place."""
         return (self._latent * (1 + nudge * _NUDGE)).astype(np.float32)
 
     def nudge_for(self, compressed: Tensor) -> int:

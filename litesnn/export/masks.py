@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from litesnn.export.coder import Coder, Tree
-from litesnn.export.file_layout import Marks
+from litesnn.export.file_layout import Marks, read_pairs, within_groups
 from litesnn.export.plan import Layer, Plan
 from litesnn.kept import kept_count, mask_bits, mask_groups
 
@@ -81,7 +81,8 @@ class Masks:
             left = _left(layer, outputs, inputs)
             yield 0, left, max(0, kept - (layer.weights - left)), min(kept, left)
             return
-        there = (outputs[:, None] & inputs).repeat(layer.kernel**2).tobytes()
+        pairs = read_pairs(layer, outputs, inputs)
+        there = (pairs[within_groups(layer)] if layer.groups > 1 else pairs).repeat(layer.kernel**2).tobytes()
         place = 0
         for start, end, few in mask_groups(layer.weights, kept, layer.mask_n):
             left = there.count(1, start, end)
@@ -97,4 +98,4 @@ class Masks:
 
 def _left(layer: Layer, outputs: Marks, inputs: Marks) -> int:
     """Weights that are there."""
-    return int(outputs.sum()) * int(inputs.sum()) * layer.kernel**2
+    return int(read_pairs(layer, outputs, inputs).sum()) * layer.kernel**2

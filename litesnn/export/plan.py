@@ -12,8 +12,8 @@ from typing import Any
 
 from litesnn.checks import InputError, check_choice, check_integer, check_integers, check_number, fail
 from litesnn.config import KNOWN_BIT_WIDTHS, Recipe
+from litesnn.operations import group_count, kernel_side
 
-_OPS = ("conv3x3", "skip")
 LARGEST_SAMPLE = 2**26  # values in all states of one sample, far above any network of the search space
 
 
@@ -21,7 +21,8 @@ LARGEST_SAMPLE = 2**26  # values in all states of one sample, far above any netw
 class Layer:
     """One convolution, padded by ``kernel // 2``: ``reads`` holds rows, none for the stem; sizes are (H, W).
 
-    ``mask_n`` is N of N:M masks, see ``litesnn.kept.mask_groups``.
+    ``mask_n`` is N of N:M masks, see ``litesnn.kept.mask_groups``. Of ``groups`` of inputs and of outputs each output reads
+    those inputs alone that are in its own.
     """
 
     name: str
@@ -34,15 +35,21 @@ class Layer:
     in_size: tuple[int, int]
     out_size: tuple[int, int]
     mask_n: int = 0
+    groups: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """``[outputs, inputs, kernel, kernel]``."""
+        """``[outputs, inputs, kernel, kernel]``, with the weights between groups, which are 0."""
         return self.outputs, self.inputs, self.kernel, self.kernel
 
     @property
     def weights(self) -> int:
-        """Weights before pruning."""
+        """Weights before pruning, those within groups."""
+        return self.dense_weights // self.groups
+
+    @property
+    def dense_weights(self) -> int:
+        """Weights of its shape, those between groups among them."""
         return self.outputs * self.inputs * self.kernel * self.kernel
 
     @property
@@ -155,23 +162,26 @@ class _Builder:
         for node, pairs in enumerate(nodes):
             layers, skips = [], []
             for source, op in pairs:
-                if source >= 2 and op == "skip":
+                kernel = kernel_side(op, source, recipe.input_skip)
+                if not kernel:
                     skips.append(own[source - 2])
                     continue
                 reads, down = sources[source] if source < 2 else ((own[source - 2],), self.down)
+                inputs = sum(self.rows[row].channels for row in reads)
                 layers.append(len(self.layers))
                 self.layers.append(
                     Layer(
                         name=f"cell{cell + 1}.node{node}.input{source}.{op}",
-                        kernel=1 if op == "skip" and recipe.input_skip == "conv1x1" else 3,
+                        kernel=kernel,
                         stride=self.down // down,
                         bits=bits,
                         reads=reads,
-                        inputs=sum(self.rows[row].channels for row in reads),
+                        inputs=inputs,
                         outputs=channels,
                         in_size=self._size(down),
                         out_size=size,
                         mask_n=recipe.mask_n,
+                        groups=group_count(op, inputs, channels),
                     )
                 )
             own.append(len(self.rows))
@@ -212,7 +222,7 @@ def _checked_nodes(genotype: Mapping[str, Any], recipe: Recipe) -> tuple[tuple[t
             if not isinstance(pair, list | tuple) or len(pair) != 2:
                 raise InputError(f"genotype.nodes[{node}]: expected two (input, op) pairs, got another")
             sources.append(check_integer(f"genotype.nodes[{node}] input", pair[0], minimum=0, maximum=node + 1))
-            check_choice(f"genotype.nodes[{node}] op", pair[1], _OPS)
+            check_choice(f"genotype.nodes[{node}] op", pair[1], recipe.operations)
         if sources[0] == sources[1]:
             raise fail(f"genotype.nodes[{node}]", "two different inputs", sources)
     return tuple(tuple(sorted((source, op) for source, op in pairs)) for pairs in nodes)

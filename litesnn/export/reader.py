@@ -14,26 +14,29 @@ from numpy.typing import NDArray
 from litesnn.config import Recipe
 from litesnn.export.coder import Decoder, Tree
 from litesnn.export.file_layout import (
+    BEYOND,
     DATASETS,
     FREE,
     GROUPED,
     INPUT_SKIPS,
     LARGEST_LAYER,
-    OPS,
     PRECISIONS,
     RATE_UNIT,
     RESIZES,
     SILENT,
+    VERSIONS,
     Marks,
     Numbers,
     alive_ends,
     code_decimal,
     code_text,
     least_bytes,
+    read_pairs,
 )
 from litesnn.export.masks import Masks
 from litesnn.export.packed import Floats, Packed
 from litesnn.export.plan import Plan, make_plan
+from litesnn.operations import OPERATIONS, PRIMITIVES
 
 _LARGEST_SIZE = 2**31
 _MOST_NODES, _MOST_CELLS = 64, 64
@@ -46,16 +49,19 @@ def parse(content: bytes) -> Packed:
     Raises:
         ValueError: no such file.
     """
-    if len(content) < 10 or content[4] not in (FREE, GROUPED):
-        raise ValueError(f"format {FREE} or {GROUPED} expected, not {content[4] if len(content) > 4 else 'nothing'}")
+    if len(content) < 10 or content[4] not in VERSIONS:
+        raise ValueError(
+            f"format {VERSIONS[0]} to {VERSIONS[-1]} expected, not {content[4] if len(content) > 4 else 'nothing'}"
+        )
     if zlib.crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
         raise ValueError("the checksum is another one: the file is damaged")
     coder, room = Decoder(content[5:-4]), len(content) - 9
-    fields, genotype = _header(coder, room, grouped=content[4] == GROUPED)
+    beyond = content[4] >= FREE + BEYOND
+    fields, genotype = _header(coder, room, grouped=content[4] - BEYOND * beyond == GROUPED, beyond=beyond)
     fields["dataset"], classes = _names(coder, fields["classes"])
     recipe = Recipe.from_dict(fields)
     plan = make_plan(recipe, genotype)
-    if least_bytes(plan) > room or max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
+    if least_bytes(plan) > room or max(layer.dense_weights for layer in plan.layers) > LARGEST_LAYER:
         raise ValueError(f"{plan.weights} weights in {len(content)} bytes")
     mean, std = _statistics(coder, recipe.input_shape), _statistics(coder, recipe.input_shape)
     if not (std > 0).all():
@@ -66,16 +72,11 @@ def parse(content: bytes) -> Packed:
     codes = _codes(coder, plan, genotype["p"], ends, room)
     steps, scale = _factors(coder, plan, codes, ends)
     bias = _biases(coder, plan, alive)
-    dense = []
-    for layer, small, (outputs, inputs) in zip(plan.layers, codes, ends, strict=True):
-        whole = np.zeros(layer.shape, np.int8)
-        whole[np.ix_(outputs, inputs)] = small
-        dense.append(whole)
     return Packed(
         recipe=recipe,
         genotype=genotype,
         classes=classes,
-        codes=tuple(dense),
+        codes=tuple(codes),
         steps=steps,
         scale=scale,
         bias=bias,
@@ -85,7 +86,7 @@ def parse(content: bytes) -> Packed:
     )
 
 
-def _header(coder: Decoder, room: int, *, grouped: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _header(coder: Decoder, room: int, *, grouped: bool, beyond: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields of the recipe, without the data set's name, and the genotype."""
     *shape, classes, channels, nodes, cells, timesteps = (coder.integer() for _ in range(8))
     if max(*shape, channels, classes, timesteps) > _LARGEST_SIZE or nodes > _MOST_NODES or cells > _MOST_CELLS:
@@ -98,8 +99,11 @@ def _header(coder: Decoder, room: int, *, grouped: bool) -> tuple[dict[str, Any]
         bits.append(1 + coder.bits(2))
     stem, classifier = 1 + coder.bits(2), 1 + coder.bits(2)
     pairs = [
-        [[coder.uniform(node + 2), OPS[coder.bits(1)]] for _ in range(2)] for node in range(nodes)
+        [[coder.uniform(node + 2), OPERATIONS[coder.bits(1 + beyond)]] for _ in range(2)] for node in range(nodes)
     ]  # an input's number first, then its operation
+    used = {operation for edges in pairs for _, operation in edges} - set(PRIMITIVES)
+    if beyond and not used:
+        raise ValueError("a version for other operations than it has")
     skip, precision = INPUT_SKIPS[coder.bits(1)], PRECISIONS[coder.bits(1)]
     mask_n = coder.integer() if grouped else 0
     if grouped and not mask_n:
@@ -117,6 +121,7 @@ def _header(coder: Decoder, room: int, *, grouped: bool) -> tuple[dict[str, Any]
         "nodes": nodes,
         "search_channels": channels,
         "retrain_channels": channels,
+        "operations": [op for op in OPERATIONS if op in PRIMITIVES or op in used],
         "input_skip": skip,
         "mask_n": mask_n,
         "stem_bits": stem,
@@ -156,21 +161,21 @@ def _alive(coder: Decoder, channels: int) -> Marks:
 
 
 def _codes(coder: Decoder, plan: Plan, p: float, ends: list[tuple[Marks, Marks]], room: int) -> list[NDArray[np.int8]]:
-    """Codes of the channels that are there, per layer ``[O, I, K, K]``."""
-    shapes = [
-        (int(outputs.sum()), int(inputs.sum()), layer.kernel, layer.kernel)
-        for layer, (outputs, inputs) in zip(plan.layers, ends, strict=True)
-    ]
+    """Codes per layer ``[O, I, K, K]``, 0 for channels that are not there."""
     masks = Masks(plan, p, ends)
     kept = masks.code_counts(coder)
     if masks.least_bits() > 8 * room:
         raise ValueError(f"{sum(kept)} kept weights in {room} bytes")
     marks = masks.code_marks(coder)
-    codes = [np.frombuffer(mask, np.int8).reshape(shape).copy() for mask, shape in zip(marks, shapes, strict=True)]
+    codes = []
     trees = {bits: Tree(bits) for bits in range(1, 5)}
-    for layer, values, count in zip(plan.layers, codes, kept, strict=True):
+    for layer, mark, count, both in zip(plan.layers, marks, kept, ends, strict=True):
         indices = coder.tree(trees[layer.bits], range(count))
+        values = np.frombuffer(mark, np.int8).copy()
         values[values != 0] = 2 * np.array(indices, np.int8) - ((1 << layer.bits) - 1)
+        whole = np.zeros(layer.shape, np.int8)
+        whole[read_pairs(layer, *both)] = values.reshape(-1, layer.kernel, layer.kernel)
+        codes.append(whole)
     return codes
 
 
@@ -180,7 +185,7 @@ def _factors(
     """Steps, and scales of all layers but the last."""
     numbers, steps, scales = Numbers(), [], []
     for layer, values, (outputs, _) in zip(plan.layers, codes, ends, strict=True):
-        filters = (values != 0).any((1, 2, 3))
+        filters = (values[outputs] != 0).any((1, 2, 3))
         steps.append(numbers.code(coder) if filters.any() else 1.0)
         scale = np.zeros(layer.outputs, np.float32)
         if layer is not plan.layers[-1]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litesnn.export.file_layout import alive_ends
+from litesnn.export.file_layout import alive_ends, read_pairs
 from litesnn.export.packed import Packed
 from litesnn.export.trim import trim
 from litesnn.export.writer import file_of
@@ -99,7 +99,7 @@ def estimated_bits(packed: Packed) -> int:
             before = kept_count(layer.weights, packed.genotype["p"])
             bits += len(kept) / max(1, before) * position_bits(layer.weights, before, layer.mask_n)
         else:
-            bits += mask_bits(int(outputs.sum()) * int(inputs.sum()) * layer.kernel**2, len(kept))
+            bits += mask_bits(int(read_pairs(layer, outputs, inputs).sum()) * layer.kernel**2, len(kept))
         found = np.bincount((kept.astype(int) + (1 << layer.bits) - 1) >> 1, minlength=1 << layer.bits)
         counts[layer.bits] = counts.get(layer.bits, 0) + found
     for found in counts.values():

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from litesnn.checks import InputError
 from litesnn.export.coder import Encoder, Tree
 from litesnn.export.file_layout import (
+    BEYOND,
     DATASETS,
     FREE,
     GROUPED,
     INPUT_SKIPS,
     LARGEST_LAYER,
     MAGIC,
-    OPS,
     PRECISIONS,
     RATE_UNIT,
     RESIZES,
@@ -27,11 +27,13 @@ from litesnn.export.file_layout import (
     code_decimal,
     code_text,
     least_bytes,
+    read_pairs,
 )
 from litesnn.export.masks import Masks
 from litesnn.export.packed import Packed
 from litesnn.export.plan import Plan
 from litesnn.export.trim import trim
+from litesnn.operations import OPERATIONS, PRIMITIVES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ def file_of(packed: Packed) -> File:
     """
     packed, alive = trim(packed)
     plan, coder = packed.plan, Encoder()
-    if max(layer.weights for layer in plan.layers) > LARGEST_LAYER:
+    if max(layer.dense_weights for layer in plan.layers) > LARGEST_LAYER:
         raise InputError(f"model: expected layers of at most {LARGEST_LAYER} weights, got larger ones")
     try:
         parts = {"header": _header(coder, packed, plan), "class names": _names(coder, packed)}
@@ -74,7 +76,8 @@ def file_of(packed: Packed) -> File:
         coder.mask(there.tobytes(), len(there) - removed)
     parts["channels"] = coder.bits_written
     ends = alive_ends(plan, alive)
-    codes = [layer[outputs][:, inputs] for layer, (outputs, inputs) in zip(packed.codes, ends, strict=True)]
+    pairs = [read_pairs(layer, *both) for layer, both in zip(plan.layers, ends, strict=True)]
+    codes = [layer[there] for layer, there in zip(packed.codes, pairs, strict=True)]  # [pairs, K, K]
     marks = [(layer != 0).tobytes() for layer in codes]
     masks = Masks(plan, packed.genotype["p"], ends)
     try:
@@ -87,7 +90,7 @@ def file_of(packed: Packed) -> File:
     for layer, values in zip(plan.layers, codes, strict=True):
         coder.tree(trees[layer.bits], _indices(values, layer.bits))
     parts["codes"] = coder.bits_written
-    _factors(coder, packed, codes, ends)
+    _factors(coder, packed, ends)
     parts["scales and steps"] = coder.bits_written
     numbers = Numbers()
     for bias, there, row in zip(packed.bias, alive, plan.rows, strict=True):
@@ -96,7 +99,8 @@ def file_of(packed: Packed) -> File:
     parts["biases"] = coder.bits_written
     stream = coder.finish()
     needed = max(least_bytes(plan), -(-int(masks.least_bits()) // 8) + 1)
-    content = MAGIC + bytes([GROUPED if packed.recipe.mask_n else FREE]) + stream.ljust(needed, b"\0")
+    version = (GROUPED if packed.recipe.mask_n else FREE) + BEYOND * _is_beyond(packed)
+    content = MAGIC + bytes([version]) + stream.ljust(needed, b"\0")
     content += zlib.crc32(content).to_bytes(4, "little")
     return File(
         content=content,
@@ -122,7 +126,7 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
     for node, pairs in enumerate(genotype["nodes"]):
         for source, op in sorted(map(tuple, pairs)):
             coder.uniform(node + 2, source)
-            coder.bits(1, OPS.index(op))
+            coder.bits(1 + _is_beyond(packed), OPERATIONS.index(op))
     coder.bits(1, INPUT_SKIPS.index(recipe.input_skip))
     coder.bits(1, PRECISIONS.index(recipe.precision))
     if recipe.mask_n:
@@ -133,6 +137,11 @@ def _header(coder: Encoder, packed: Packed, plan: Plan) -> float:
     code_decimal(coder, recipe.logit_scale)
     coder.bits(1, RESIZES.index(recipe.resize))
     return coder.bits_written
+
+
+def _is_beyond(packed: Packed) -> bool:
+    """Whether an edge has an operation that is not of the paper."""
+    return any(op not in PRIMITIVES for pairs in packed.genotype["nodes"] for _, op in pairs)
 
 
 def _names(coder: Encoder, packed: Packed) -> float:
@@ -171,11 +180,11 @@ def _indices(codes: NDArray[np.int8], bits: int) -> list[int]:
     return indices
 
 
-def _factors(coder: Encoder, packed: Packed, codes: list[NDArray[np.int8]], ends: list[tuple[Marks, Marks]]) -> None:
+def _factors(coder: Encoder, packed: Packed, ends: list[tuple[Marks, Marks]]) -> None:
     """Per layer that has weights its step, then, but for the classifier, the scales of filters that have weights."""
     numbers = Numbers()
-    for index, (values, (outputs, _)) in enumerate(zip(codes, ends, strict=True)):
-        filters = (values != 0).any((1, 2, 3))
+    for index, (values, (outputs, _)) in enumerate(zip(packed.codes, ends, strict=True)):
+        filters = (values[outputs] != 0).any((1, 2, 3))
         if filters.any():
             numbers.code(coder, float(packed.steps[index]))
         if index < len(packed.scale):

@@ -6,6 +6,7 @@ Everything runs in float64, where a membrane within rounding of the threshold is
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from litesnn.cost import CostModel
 from litesnn.genotype import Genotype
 from litesnn.network import ArchParameters, Network
 from litesnn.objective import cross_entropy_per_timestep, search_loss
+from litesnn.operations import OPERATIONS, PRIMITIVES
 
 BASE: dict[str, Any] = {
     "input_shape": (3, 6, 6),
@@ -44,6 +46,9 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
     "three nodes": ({"nodes": 3, "search_channels": 3, "retrain_channels": 3}, 60),
     "conv1x1 on input edges": ({"input_skip": "conv1x1", "widths": (1, 2, 4)}, 80),
     "one channel per node": ({"input_skip": "conv1x1", "nodes": 2, "search_channels": 2, "retrain_channels": 2}, 50),
+    "conv1x1": ({"operations": ("conv3x3", "conv1x1", "skip")}, 80),
+    "all operations": ({"operations": OPERATIONS, "widths": (1, 2, 4)}, 60),
+    "grouped inputs": ({"operations": OPERATIONS, "nodes": 3, "search_channels": 6, "retrain_channels": 6}, 60),
     "all bit-widths": ({"bit_widths": (1, 2, 3, 4)}, 80),
     "one bit-width": ({"bit_widths": (3,), "stem_bits": 1, "classifier_bits": 2}, 80),
     "unpruned": ({}, 0),
@@ -80,7 +85,13 @@ def batch(recipe: Recipe, size: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def genotype_of(recipe: Recipe, p: float) -> Genotype:
-    """A genotype with skips and convolutions on edges from inputs and from nodes."""
+    """A genotype with skips and convolutions on edges from inputs and from nodes, or the recipe's other operations."""
+    others = [operation for operation in recipe.operations if operation not in PRIMITIVES]
+    if others:
+        edges = [((0, 1), (1, 2), (2, 3))[node] for node in range(recipe.nodes)]
+        kinds = itertools.cycle([*others, "conv3x3"])
+        mixed = tuple(tuple((source, next(kinds)) for source in two) for two in edges)
+        return Genotype(nodes=mixed, bits=(2,) * recipe.cells, timesteps=recipe.timesteps, p=p)
     nodes = [((0, "conv3x3"), (1, "skip")), ((0, "skip"), (2, "conv3x3")), ((2, "skip"), (3, "skip"))]
     bits = tuple((1, 2, 4)[i % 3] for i in range(recipe.cells))
     return Genotype(nodes=tuple(nodes[: recipe.nodes]), bits=bits, timesteps=recipe.timesteps, p=p)

@@ -27,7 +27,7 @@ def recipe(**overrides: Any) -> Recipe:
 
 def supernet_cell(index: int, of: Recipe, seed: int = 0) -> Cell:
     torch.manual_seed(seed)
-    cell = Cell(cell_shapes(of, 4)[index], candidates(2, None), of, (1, 2, 4), 50).eval()
+    cell = Cell(cell_shapes(of, 4)[index], candidates(of, None), of, (1, 2, 4), 50).eval()
     for module in cell.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # a norm that shifts and scales every channel differently
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):

@@ -102,6 +102,11 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("classifier_bits", 8),
     ("classifier_bits", None),
     ("classifier_bits", 2.0),
+    ("operations", ("conv3x3",)),
+    ("operations", ("conv3x3", "conv3x3")),
+    ("operations", ("conv3x3", "none")),
+    ("operations", "conv3x3"),
+    ("operations", ("conv3x3", 1)),
     ("input_skip", "identity"),
     ("timesteps", 0),
     ("timesteps", 6.0),
@@ -286,6 +291,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "size": "eq18",
     "strategy": "darts",
     "bit_decoding": "largest",
+    "operations": ("conv3x3", "skip"),
 }
 
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from litesnn.compconv import CompConv
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
 from litesnn.inference import freeze
 from litesnn.network import Network
+from litesnn.operations import OPERATIONS
 
 BASE: dict[str, Any] = {
     "input_shape": (3, 6, 6),
@@ -36,6 +37,8 @@ CASES: dict[str, dict[str, Any]] = {
     "four nodes": {"nodes": 4, "retrain_channels": 8, "search_channels": 8},
     "conv1x1 on input edges": {"input_skip": "conv1x1", "widths": (1, 2, 4)},
     "one node": {"nodes": 1},
+    "conv1x1": {"operations": ("conv1x1", "skip"), "widths": (1, 2, 4)},
+    "all operations": {"operations": OPERATIONS, "nodes": 3, "retrain_channels": 12, "search_channels": 12},
 }
 
 BOTH_INPUTS_TWICE = (((0, "conv3x3"), (1, "skip")), ((0, "skip"), (1, "conv3x3")))
@@ -45,7 +48,7 @@ BOTH_INPUTS_TWICE = (((0, "conv3x3"), (1, "skip")), ((0, "skip"), (1, "conv3x3")
 def drawn(recipe: Recipe, seed: int) -> Genotype:
     draw = random.Random(seed)
     nodes = tuple(
-        tuple((source, draw.choice(PRIMITIVES)) for source in sorted(draw.sample(range(node + 2), 2)))
+        tuple((source, draw.choice(recipe.operations)) for source in sorted(draw.sample(range(node + 2), 2)))
         for node in range(recipe.nodes)
     )
     bits = tuple(draw.choice(recipe.bit_widths) for _ in range(recipe.cells))

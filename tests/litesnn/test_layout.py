@@ -12,6 +12,7 @@ from litesnn.config import Recipe
 from litesnn.genotype import Genotype
 from litesnn.layout import cell_shapes, conv_shapes
 from litesnn.network import ArchParameters, Network
+from litesnn.operations import OPERATIONS
 
 # Table 1: (width factor, height, width) of every cell.
 CIFAR = [(1, 32, 32)] * 2 + [(2, 16, 16)] * 3 + [(4, 8, 8)] * 3
@@ -53,12 +54,15 @@ RECIPES = [
     recipe(widths=(2, 4, 4), input_shape=(2, 11, 6), nodes=3),
     recipe(widths=(2, 4, 8), input_shape=(1, 10, 25), nodes=1),
     recipe(widths=(1, 1, 2, 2, 2, 4, 4, 4), input_shape=(3, 16, 15)),
+    recipe(widths=(1, 2, 4), input_shape=(3, 9, 7), operations=OPERATIONS, nodes=3),
+    recipe(widths=(2, 4), input_shape=(3, 9, 7), operations=("dwconv3x3", "conv1x1")),
 ]
 
 
 def genotype(of: Recipe) -> Genotype:
-    """Mixes both operations; the last node reads the one before it where there is one."""
-    nodes = [((max(0, j), "conv3x3"), (j + 1, "skip")) if j else ((0, "skip"), (1, "conv3x3")) for j in range(of.nodes)]
+    """Mixes two operations; the last node reads the one before it where there is one."""
+    one, other = of.operations[0], of.operations[-1]
+    nodes = [((max(0, j), one), (j + 1, other)) if j else ((0, other), (1, one)) for j in range(of.nodes)]
     return Genotype(nodes=tuple(nodes), bits=(2,) * of.cells, timesteps=1, p=0)
 
 
@@ -88,7 +92,8 @@ def test_every_convolution_of_the_network_has_the_shape_that_the_layout_says(of:
                 seen.add((cell, member.edge, member.op))  # noqa: B023
                 for _, out in output:
                     assert tuple(out.shape[1:]) == (shape.out_channels, shape.height, shape.width)
-                assert module.conv.kernel == shape.kernel and arguments[0].shape[1] == shape.in_channels
+                assert (module.conv.kernel, module.conv.groups) == (shape.kernel, shape.groups)
+                assert arguments[0].shape[1] == shape.in_channels
 
         def enter(index: int) -> Any:
             def hook(*_: Any) -> None:

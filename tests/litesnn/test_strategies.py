@@ -10,9 +10,10 @@ import torch
 from litesnn import InputError, Recipe, SearchPoint
 from litesnn.cli import main
 from litesnn.data import load
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
 from litesnn.held import Held
 from litesnn.joint_search import Search
+from litesnn.operations import PRIMITIVES
 from litesnn.strategies import hand_written, held_by, unsearched
 
 FREE = SearchPoint(lambda1=0, lambda2=0, p=0)

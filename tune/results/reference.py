@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, Genotype, cell_edges
+from litesnn.genotype import Genotype, cell_edges
 from litesnn.layout import ConvShape, conv_shapes
 from tune.results.front import worst
 from tune.storage.objectives import Reference
@@ -17,8 +17,8 @@ def reference_of(recipe: Recipe) -> Reference:
     """The worst corner of a recipe's search space.
 
     Accuracy is that of guessing among equally frequent classes. Size and Bit-SynOps are bounds that no derived network
-    exceeds: every node reads its two largest candidate inputs through conv3x3, every cell has the largest bit-width,
-    p = 0, T is the recipe's largest, and every neuron fires at every timestep. The inputs that are largest in weights
+    exceeds: every node reads its two largest candidate inputs through their largest operation, every cell has the largest
+    bit-width, p = 0, T is the recipe's largest, and every neuron fires at every timestep. The inputs that are largest in weights
     need not be largest in operations, so each bound has a network of its own.
     """
     import torch  # experiments that have their reference written down are read without it
@@ -48,17 +48,18 @@ def reference_in(experiments: Sequence[Experiment]) -> Reference:
 
 
 def _largest(recipe: Recipe, work: Callable[[ConvShape], int]) -> Genotype:
-    """The network whose every node reads the two inputs with the most ``work``, summed over the cells."""
-    total: Counter[int] = Counter()
+    """The network whose every node reads the two inputs with the most ``work``, summed over the cells, by its operation with most."""
+    total: Counter[tuple[int, int]] = Counter()
     for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, None):
-        if layer.edge is not None and layer.op == PRIMITIVES.index("conv3x3"):
-            total[layer.edge] += work(layer)
+        if layer.edge is not None and layer.op is not None:
+            total[layer.edge, layer.op] += work(layer)
     edges = cell_edges(recipe.nodes)
+    operations = [max(range(len(recipe.operations)), key=lambda op: total[edge, op]) for edge in range(len(edges))]
     nodes = []
     for node in range(recipe.nodes):
         incoming = [edge for edge, (_, target) in enumerate(edges) if target == node]
-        two = sorted(sorted(incoming, key=lambda edge: -total[edge])[:2])
-        nodes.append(tuple((edges[edge][0], "conv3x3") for edge in two))
+        two = sorted(sorted(incoming, key=lambda edge: -total[edge, operations[edge]])[:2])
+        nodes.append(tuple((edges[edge][0], recipe.operations[operations[edge]]) for edge in two))
     return Genotype(
         nodes=tuple(nodes), bits=(max(recipe.bit_widths),) * recipe.cells, timesteps=recipe.timesteps, p=0.0
     )

@@ -14,6 +14,7 @@ from litesnn.genotype import Genotype
 _STEP = 108  # from one node's wire to the next
 _ROW = 62  # from one node down to the next
 _BOX = 64, 22  # an operation's box
+_LETTERS = 8  # that fit into it at the drawing's size
 _CHIP = 46  # width of a cell in the strip of bits
 _LEFT, _TOP = 26, 34
 
@@ -108,10 +109,11 @@ def _node(node: int, pairs: tuple[tuple[int, str], ...]) -> str:
         parts.append(f'<circle cx="{_wire(source):g}" cy="{branch:g}" r="3" fill="currentColor" stroke="none"/>')
         parts.append(f'<path d="M{_wire(source):g} {branch:g}H{end:g}"/>')
         parts.append(f'<path d="M{end:g} {branch:g}h8L{x:g} {y:g}"/>')
-        look = 'fill="var(--paper, #fff)"' + ("" if op == "conv3x3" else ' stroke-dasharray="4 3"')
+        look = 'fill="var(--paper, #fff)"' + (' stroke-dasharray="4 3"' if op == "skip" else "")
+        name = _text(end - box_width / 2, branch + 4.5, op, size=None if len(op) <= _LETTERS else 10)
         parts.append(
             f'<rect class="op" x="{end - box_width:g}" y="{branch - box_height / 2:g}" width="{box_width}" '
-            f'height="{box_height}" rx="4" {look}/>{_text(end - box_width / 2, branch + 4.5, op)}'
+            f'height="{box_height}" rx="4" {look}/>{name}'
         )
     parts.append(f'<circle class="node" cx="{x:g}" cy="{y:g}" r="13" fill="var(--front, #0b6e99)" stroke="none"/>')
     parts.append(_text(x, y + 4.5, str(node), "var(--paper, #fff)", 600))
@@ -146,6 +148,6 @@ def _arrow(x: float, y: float) -> str:
     return f'<path d="M{x - 4:g} {y - 8:g}L{x:g} {y:g}L{x + 4:g} {y - 8:g}"/>'
 
 
-def _text(x: float, y: float, text: str, fill: str = "currentColor", weight: int = 400) -> str:
-    bold = f' font-weight="{weight}"' if weight != 400 else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="middle" fill="{fill}" stroke="none"{bold}>{escape(text)}</text>'
+def _text(x: float, y: float, text: str, fill: str = "currentColor", weight: int = 400, size: int | None = None) -> str:
+    look = (f' font-weight="{weight}"' if weight != 400 else "") + (f' font-size="{size}"' if size else "")
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="middle" fill="{fill}" stroke="none"{look}>{escape(text)}</text>'

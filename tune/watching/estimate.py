@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES, cell_edges
+from litesnn.genotype import cell_edges
 from litesnn.layout import conv_shapes
 
 KEPT_SHARE = 0.55
@@ -82,15 +82,15 @@ class Estimate:
 def work_ratio(recipe: Recipe) -> float:
     """Work of an epoch of retraining over that of an epoch of search, at equal T.
 
-    A search passes its data twice through all operations at ``search_channels``, a retraining once through two
-    convolutions per node at ``retrain_channels``.
+    A search passes its data twice through all operations at ``search_channels``, a retraining once through two of the
+    largest ones per node at ``retrain_channels``.
     """
     searched = conv_shapes(recipe, recipe.search_channels, recipe.searched_classes, None)
     of_search = sum(layer.weights * layer.positions for layer in searched)
     kept = 2 * recipe.nodes / len(cell_edges(recipe.nodes))  # of its edges a node keeps two
-    convolution = PRIMITIVES.index("conv3x3")
-    of_retraining = sum(
-        layer.weights * layer.positions * (1.0 if layer.op is None else kept if layer.op == convolution else 0.0)
-        for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, None)
-    )
-    return of_retraining / (2 * of_search)
+    largest: dict[tuple[int | None, int | None, str], float] = {}
+    for layer in conv_shapes(recipe, recipe.retrain_channels, recipe.classes, None):
+        place = layer.cell, layer.edge, layer.name if layer.edge is None else ""
+        work = layer.weights * layer.positions * (1.0 if layer.edge is None else kept)
+        largest[place] = max(work, largest.get(place, 0.0))
+    return sum(largest.values()) / (2 * of_search)

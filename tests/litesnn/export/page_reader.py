@@ -110,11 +110,11 @@ def read_header(stream: Stream, version: int) -> dict[str, Any]:
     return found
 
 
-def shapes(head: dict[str, Any]) -> tuple[list[tuple[int, tuple[int, ...], list[int], int]], list[int]]:
-    """Layers as (row fed, rows read, shape, bits), -1 for the classifier's row, and channels per row."""
+def shapes(head: dict[str, Any]) -> tuple[list[tuple[int, tuple[int, ...], list[int], int, int]], list[int]]:
+    """Layers as (row fed, rows read, shape, bits, groups), -1 for the classifier's row, and channels per row."""
     nodes, channels = head["nodes"][0], head["channels"][0]
     rows, states, scale = [channels], [[0], [0]], 1
-    layers: list[Any] = [(0, (), [channels, head["channels_in"][0], 3, 3], head["stem_bits_less_1"][0] + 1)]
+    layers: list[Any] = [(0, (), [channels, head["channels_in"][0], 3, 3], head["stem_bits_less_1"][0] + 1, 1)]
     edges = list(zip(head["source"], head["op"], strict=True))
     for wider, bits in zip(head["wider"], head["bits_less_1"], strict=True):
         scale <<= wider
@@ -125,15 +125,16 @@ def shapes(head: dict[str, Any]) -> tuple[list[tuple[int, tuple[int, ...], list[
                 if source >= 2 and op == 1:
                     continue
                 reads = before[source] if source < 2 else [own[source - 2]]
-                side = 1 if op == 1 and head["input_skip"][0] else 3
-                inputs = sum(rows[read] for read in reads)
-                layers.append((len(rows), tuple(reads), [channels * scale // nodes, inputs, side, side], bits + 1))
+                side = 1 if op == 2 or (op == 1 and head["input_skip"][0]) else 3
+                inputs, outputs = sum(rows[read] for read in reads), channels * scale // nodes
+                apart = math.gcd(inputs, outputs) if op == 3 else 1
+                layers.append((len(rows), tuple(reads), [outputs, inputs, side, side], bits + 1, apart))
             own.append(len(rows))
             rows.append(channels * scale // nodes)
         states.append(own)
     last = states[-1]
     size = [head["classes"][0], sum(rows[read] for read in last), 1, 1]
-    layers.append((-1, tuple(last), size, head["classifier_bits_less_1"][0] + 1))
+    layers.append((-1, tuple(last), size, head["classifier_bits_less_1"][0] + 1, 1))
     return layers, rows
 
 
@@ -150,7 +151,7 @@ def read_file(content: bytes) -> dict[str, Any]:
     """Header, codes, steps, scales and biases; what is not in the file is 0."""
     assert (
         content[:4] == b"LSNN"
-        and content[4] in (2, 3)
+        and content[4] in (2, 3, 4, 5)
         and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], "little")
     )
     stream = Stream(content[5:-4])
@@ -166,14 +167,17 @@ def read_file(content: bytes) -> dict[str, Any]:
     for channels in rows:
         removed = stream.integer()
         there.append(np.array(stream.mask(channels, channels - removed), bool))
-    outputs = [there[row] if row >= 0 else np.ones(shape[0], bool) for row, _, shape, _ in layers]
+    outputs = [there[row] if row >= 0 else np.ones(shape[0], bool) for row, _, shape, _, _ in layers]
     inputs = [
-        np.concatenate([there[r] for r in reads]) if reads else np.ones(shape[1], bool) for _, reads, shape, _ in layers
+        np.concatenate([there[r] for r in reads]) if reads else np.ones(shape[1], bool)
+        for _, reads, shape, _, _ in layers
     ]
+    own = [np.kron(np.eye(apart), np.ones((o // apart, i // apart))) > 0 for *_, (o, i, _, _), _, apart in layers]
+    pairs = [marks & o[:, None] & i for marks, o, i in zip(own, outputs, inputs, strict=True)]
     counts: list[list[tuple[int, int]]] = []
     count_trees: dict[int, Any] = {}
-    for (_, _, shape, _), o, i in zip(layers, outputs, inputs, strict=True):
-        present = np.repeat((o[:, None] & i).ravel(), shape[2] ** 2)
+    for (_, _, shape, _, _), both, marks in zip(layers, pairs, own, strict=True):
+        present = np.repeat(both[marks], shape[2] ** 2)
         kept = int((1 - Fraction(repr(head["p"][0])) / 100) * len(present) + Fraction(1, 2))
         counts.append([])
         for start, end, few in groups(len(present), kept, (head["mask_n"] or [0])[0]):
@@ -187,15 +191,15 @@ def read_file(content: bytes) -> dict[str, Any]:
     masks = [np.array([bit for left, few in layer for bit in stream.mask(left, few)], bool) for layer in counts]
     trees: dict[int, Any] = {}
     codes: list[Any] = []
-    for (_, _, shape, bits), mask, o, i in zip(layers, masks, outputs, inputs, strict=True):
+    for (_, _, shape, bits, _), mask, both in zip(layers, masks, pairs, strict=True):
         values = [2 * stream.tree(trees.setdefault(bits, {}), bits) - 2**bits + 1 for _ in range(int(mask.sum()))]
         small = np.zeros(len(mask), int)
         small[mask] = values
         whole = np.zeros(shape, int)
-        whole[np.ix_(o, i)] = small.reshape(int(o.sum()), int(i.sum()), *shape[2:])
+        whole[both] = small.reshape(-1, *shape[2:])
         codes.append(whole)
     kind, steps, scales = {}, [], []
-    for (row, _, shape, _), layer in zip(layers, codes, strict=True):
+    for (row, _, shape, _, _), layer in zip(layers, codes, strict=True):
         filters = np.flatnonzero(layer.any((1, 2, 3)))
         steps.append(stream.number(kind) if len(filters) else 1.0)
         scale = np.zeros(shape[0])

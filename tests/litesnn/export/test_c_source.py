@@ -16,8 +16,9 @@ from litesnn.export.c_source import c_files
 from litesnn.export.packed import Packed
 from litesnn.export.runtime import Runtime
 from litesnn.export.trim import trim
+from litesnn.operations import OPERATIONS
 from tests.litesnn.export.old_file import old_network
-from tests.litesnn.export.test_format2 import drawn
+from tests.litesnn.export.test_format2 import OTHERS, drawn
 
 FLAGS = ["-std=c99", "-Os", "-Wall", "-Wextra", "-Werror"]
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
@@ -67,6 +68,7 @@ def test_two_hundred_digits(tmp_path: Path) -> None:
         {"input_shape": (3, 5, 6), "p": 50},
         {"input_shape": (1, 7, 5), "tau": 0.75, "widths": (2, 4), "p": 0},
         {"input_shape": (3, 4, 4), "input_skip": "conv1x1", "nodes": 1, "retrain_channels": 5, "search_channels": 5},
+        {"input_shape": (3, 5, 6), "cell": OTHERS, "operations": OPERATIONS},
     ],
     ids=str,
 )

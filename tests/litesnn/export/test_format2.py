@@ -19,23 +19,31 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.export import writer
 from litesnn.export.coder import Encoder
+from litesnn.export.file_layout import DENSE_WEIGHTS_PER_BYTE
 from litesnn.export.packed import Packed, read_packed
-from litesnn.export.plan import make_plan
+from litesnn.export.plan import Layer, make_plan
 from litesnn.export.runtime import Runtime
 from litesnn.export.sizes import measure_sizes
 from litesnn.export.trim import trim
 from litesnn.kept import kept_count, mask_groups
+from litesnn.operations import OPERATIONS
 from tests.litesnn.export.old_file import inputs, old_network
 
 MUTANTS = 2000
 SLACK = 50_000  # bytes that reading takes for whatever file: the recipe, the plan, models that learn
 
 
-def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **changes: Any) -> Packed:
+OTHERS: list[list[list[Any]]] = [[[0, "conv1x1"], [1, "dwconv3x3"]], [[1, "dwconv3x3"], [2, "dwconv3x3"]]]
+"""A cell of operations beyond the paper's."""
+
+
+def drawn(
+    seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), cell: list[Any] | None = None, **changes: Any
+) -> Packed:
     """A network at random; all channels fire and are read, or nearly so."""
     shape = {"input_shape": (2, 5, 6), "classes": 3, "widths": (1, 2), "nodes": 2, "retrain_channels": 8}
     recipe = Recipe(**{**shape, "search_channels": 8, "aux_cell": 0, "crop_padding": 0, "timesteps": 2, **changes})
-    nodes = [[[0, "conv3x3"], [1, "skip"]], [[1, "conv3x3"], [2, "skip"]]]
+    nodes = cell or [[[0, "conv3x3"], [1, "skip"]], [[1, "conv3x3"], [2, "skip"]]]
     genotype = {"nodes": nodes[: recipe.nodes], "bits": list(bits), "timesteps": recipe.timesteps, "p": p}
     plan, draw = make_plan(recipe, genotype), np.random.default_rng(seed)
     codes = []
@@ -44,7 +52,7 @@ def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **change
         groups = mask_groups(layer.weights, kept_count(layer.weights, p), layer.mask_n)
         kept = np.concatenate([start + draw.choice(end - start, few, replace=False) for start, end, few in groups])
         flat[kept] = 2 * draw.integers(0, 1 << layer.bits, len(kept)) - ((1 << layer.bits) - 1)
-        codes.append(flat.reshape(layer.shape))
+        codes.append(dense(flat, layer))
     ones = np.ones((recipe.input_shape[0], 1, 1), np.float32)
     return Packed(
         recipe=recipe,
@@ -58,6 +66,16 @@ def drawn(seed: int = 0, p: float = 80, bits: tuple[int, ...] = (4, 1), **change
         std=0.7 * ones,
         rates=(draw.integers(0, 65536, (len(plan.rows), recipe.timesteps)) / 65535).astype(np.float32),
     )
+
+
+def dense(flat: Any, layer: Layer) -> Any:
+    """Codes of the weights that there are, ``[O, I / groups, K, K]``, with zeros for those between groups."""
+    inputs = layer.inputs // layer.groups
+    small, whole = flat.reshape(layer.outputs, inputs, layer.kernel, layer.kernel), np.zeros(layer.shape, flat.dtype)
+    for out in range(layer.outputs):
+        first = out // (layer.outputs // layer.groups) * inputs
+        whole[out, first : first + inputs] = small[out]
+    return whole
 
 
 def read(content: bytes, path: Path) -> Packed:
@@ -90,6 +108,10 @@ def same(one: Packed, other: Packed) -> bool:
         {"mask_n": 3, "p": 97.3},
         {"mask_n": 16, "p": 10},
         {"mask_n": 1, "p": 99.95},
+        {"cell": [[[0, "conv1x1"], [1, "skip"]], [[0, "conv1x1"], [2, "conv1x1"]]], "operations": OPERATIONS},
+        {"cell": OTHERS, "operations": OPERATIONS, "widths": (2, 4), "p": 90, "bits": (2, 2)},
+        {"cell": OTHERS, "operations": OPERATIONS, "mask_n": 1, "p": 70},
+        {"cell": OTHERS, "operations": OPERATIONS, "mask_n": 3, "p": 0},
     ],
     ids=str,
 )
@@ -119,7 +141,7 @@ def test_a_trained_network_answers_the_same(tmp_path: Path) -> None:
 def test_every_field_of_the_network_is_stored_or_of_no_use_to_inference() -> None:
     """A new field has to be put into the file, or into this list with a reason."""
     # The search's width and candidates, the surrogate, where training starts, what chose the masks.
-    of_no_use = {"search_channels", "bit_widths", "dspike_b", "norm_weight"}
+    of_no_use = {"search_channels", "bit_widths", "operations", "dspike_b", "norm_weight"}
     names = {f.name for f in fields(Recipe) if f.metadata["group"] == "network"} - of_no_use
     changes: dict[str, Any] = {
         "widths": (2, 4),
@@ -170,11 +192,22 @@ def test_every_mutant_is_refused_or_the_same(tmp_path: Path) -> None:
             refused(mutant, tmp_path / "m")
 
 
-@pytest.mark.parametrize(("mask_n", "count"), [(0, MUTANTS // 2), (1, MUTANTS // 5)])
-def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(mask_n: int, count: int, tmp_path: Path) -> None:
-    packed = drawn(mask_n=mask_n) if mask_n else old_network()
+@pytest.mark.parametrize(
+    ("network", "version", "count"),
+    [
+        (None, 2, MUTANTS // 2),
+        ({"mask_n": 1}, 3, MUTANTS // 5),
+        ({"cell": OTHERS, "operations": OPERATIONS}, 4, MUTANTS // 5),
+    ],
+    ids=str,
+)
+def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(
+    network: dict[str, Any] | None, version: int, count: int, tmp_path: Path
+) -> None:
+    packed = old_network() if network is None else drawn(**network)
     whole, draw = packed.to_bytes(), np.random.default_rng(1)
-    assert whole[4] == 2 + (mask_n > 0)
+    assert whole[4] == version
+    between_groups = DENSE_WEIGHTS_PER_BYTE if version >= 4 else 0
     read(whole, tmp_path / "m")
     accepted = 0
     for number, mutant in enumerate(mutants(whole, draw, count)):
@@ -192,7 +225,7 @@ def test_no_mutant_with_a_right_checksum_crashes_or_takes_memory(mask_n: int, co
         finally:
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-        assert peak <= 16 * len(mutant) + SLACK
+        assert peak <= (16 + between_groups) * len(mutant) + SLACK
     assert accepted > 10  # what is coded last may be anything
 
 
@@ -224,7 +257,7 @@ def refused(content: bytes, path: Path) -> str:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(content=st.binary(max_size=300))
 def test_anything_behind_a_right_frame(content: bytes, tmp_path: Path) -> None:
-    for version in (b"\2", b"\3"):
+    for version in (b"\2", b"\3", b"\4", b"\5"):
         refused(sealed(b"LSNN" + version + content + bytes(4)), tmp_path / "m")
 
 
@@ -237,6 +270,7 @@ HUGE: dict[str, dict[str, Any]] = {
     "widths": {"widths": tuple(2**i for i in range(1, 31))},
     "timesteps": {"timesteps": 10**15},
     "wide": {"retrain_channels": 1000, "search_channels": 1000},
+    "between groups": {"retrain_channels": 1600, "search_channels": 1600, "operations": OPERATIONS},
 }
 
 
@@ -265,9 +299,11 @@ def test_a_mask_in_another_pattern_is_refused() -> None:
 @pytest.mark.parametrize("name", HUGE)
 def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A header that claims a giant, nothing of which is kept, before a small stream."""
-    packed = old_network()
+    packed, depthwise = old_network(), "operations" in HUGE[name]
     recipe = replace(packed.recipe, **HUGE[name])
     genotype = {**packed.genotype, "bits": [1] * recipe.cells, "p": 99.999999, "timesteps": recipe.timesteps}
+    if depthwise:
+        genotype["nodes"] = [[[0, "dwconv3x3"], [1, "dwconv3x3"]], [[1, "dwconv3x3"], [2, "dwconv3x3"]]]
     coder = Encoder()
     claimed = replace(packed, recipe=recipe, genotype=genotype, classes=("a",) * 3)
 
@@ -275,7 +311,7 @@ def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pyte
         timesteps = recipe.timesteps
 
     writer._header(coder, claimed, Plan)  # type: ignore[arg-type]
-    content = sealed(b"LSNN\2" + coder.finish() + bytes(1500) + bytes(4))
+    content = sealed((b"LSNN\4" if depthwise else b"LSNN\2") + coder.finish() + bytes(1500) + bytes(4))
     tracemalloc.start()
     try:
         refused(content, tmp_path / "m")
@@ -287,7 +323,7 @@ def test_huge_claims_take_no_memory(name: str, tmp_path: Path, monkeypatch: pyte
 
 def test_frames_of_others(tmp_path: Path) -> None:
     whole = old_network().to_bytes()
-    assert "format 2 or 3 expected, not 4" in refused(sealed(whole[:4] + b"\4" + whole[5:]), tmp_path / "m")
+    assert "format 2 to 5 expected, not 6" in refused(sealed(whole[:4] + b"\6" + whole[5:]), tmp_path / "m")
     assert "checksum" in refused(whole[:-1], tmp_path / "m")
     for content in (b"", b"LSNN", json.dumps({"a": 1}).encode(), bytes(100)):
         refused(content, tmp_path / "m")

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from litesnn.export.reader import parse
+from litesnn.operations import OPERATIONS
 from tests.litesnn.export.old_file import old_network
 from tests.litesnn.export.page_reader import read_file
-from tests.litesnn.export.test_format2 import drawn
+from tests.litesnn.export.test_format2 import OTHERS, drawn
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,8 @@ from tests.litesnn.export.test_format2 import drawn
         {"input_skip": "conv1x1", "precision": "bf16", "nodes": 1},
         {"p": 80, "mask_n": 1},
         {"p": 97.3, "mask_n": 3, "widths": (2, 4)},
+        {"cell": OTHERS, "operations": OPERATIONS},
+        {"cell": OTHERS, "operations": OPERATIONS, "p": 60, "mask_n": 2},
     ],
     ids=str,
 )

@@ -9,7 +9,8 @@ import torch
 from litesnn import Recipe
 from litesnn.cost import derived_cost
 from litesnn.file_size import BIAS_BITS, HEADER_BITS, RATE_BITS, SCALE_BITS
-from litesnn.genotype import PRIMITIVES, Genotype
+from litesnn.genotype import Genotype
+from litesnn.operations import OPERATIONS
 from litesnn.presets import PRESETS
 from tune.results.reference import reference_in, reference_of
 from tune.storage.objectives import Reference
@@ -50,17 +51,17 @@ def test_of_files_by_hand() -> None:
 
 
 @pytest.mark.parametrize("widths", [(1, 2), (1, 2, 4, 8), (2, 4, 4)])
-def test_no_network_exceeds_it_and_the_largest_reach_it(widths: tuple[int, ...]) -> None:
-    recipe = Recipe.preset(
-        "digits", widths=widths, nodes=2, search_channels=4, retrain_channels=4, timesteps=2, size="eq18"
-    )
+@pytest.mark.parametrize("operations", [("conv3x3", "skip"), OPERATIONS, ("skip", "conv1x1"), ("dwconv3x3", "conv1x1")])
+def test_no_network_exceeds_it_and_the_largest_reach_it(widths: tuple[int, ...], operations: tuple[str, ...]) -> None:
+    sizes = {"widths": widths, "nodes": 2, "search_channels": 4, "retrain_channels": 4, "timesteps": 2}
+    recipe = Recipe.preset("digits", **sizes, operations=operations, size="eq18")
     reference = reference_of(recipe)
     generator = random.Random(0)
     ones = torch.ones(1 + recipe.cells * recipe.nodes, recipe.timesteps)
     found = []
     for _ in range(300):
         nodes = tuple(
-            tuple((source, generator.choice(PRIMITIVES)) for source in sorted(generator.sample(range(node + 2), 2)))
+            tuple((source, generator.choice(operations)) for source in sorted(generator.sample(range(node + 2), 2)))
             for node in range(2)
         )
         bits = tuple(generator.choice(recipe.bit_widths) for _ in widths)

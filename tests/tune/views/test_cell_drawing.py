@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from litesnn import Genotype
+from litesnn.operations import OPERATIONS
 from tune.views.cell_drawing import draw_cell, in_words
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -13,6 +14,7 @@ SMALL = Genotype(nodes=(((0, C), (1, S)), ((1, S), (2, C))), bits=(4, 1, 2), tim
 LARGE = Genotype(
     nodes=(((0, C), (1, S)), ((0, C), (2, S)), ((1, C), (3, S)), ((2, C), (4, C))), bits=(1,) * 8, timesteps=6
 )
+OTHERS = Genotype(nodes=(((0, "conv1x1"), (1, S)), ((1, C), (2, "dwconv3x3"))), bits=(2,), timesteps=1)
 SAME_INPUT = Genotype(nodes=(((0, C), (1, C)), ((0, C), (2, S))), bits=(2,), timesteps=1)
 
 
@@ -21,7 +23,7 @@ def elements(genotype: Genotype, name: str, tag: str) -> list[ET.Element]:
     return list(ET.fromstring(drawing).iter(SVG + tag))
 
 
-@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT])
+@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT, OTHERS])
 def test_one_circle_per_node_and_one_box_per_operation_and_cell(genotype: Genotype) -> None:
     circles = [e for e in elements(genotype, "n", "circle") if e.get("class") == "node"]
     boxes = elements(genotype, "n", "rect")
@@ -30,14 +32,14 @@ def test_one_circle_per_node_and_one_box_per_operation_and_cell(genotype: Genoty
     assert sum(e.get("class") == "bits" for e in boxes) == len(genotype.bits)
 
 
-@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT])
+@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT, OTHERS])
 def test_operations_and_bits_are_written_in_order(genotype: Genotype) -> None:
     texts = [e.text for e in elements(genotype, "n", "text")]
-    assert [t for t in texts if t in (C, S)] == [op for pairs in genotype.nodes for _, op in pairs]
+    assert [t for t in texts if t in OPERATIONS] == [op for pairs in genotype.nodes for _, op in pairs]
     assert texts[-len(genotype.bits) :] == [str(bits) for bits in genotype.bits]
 
 
-@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT])
+@pytest.mark.parametrize("genotype", [SMALL, LARGE, SAME_INPUT, OTHERS])
 def test_boxes_and_nodes_do_not_overlap_and_lie_inside(genotype: Genotype) -> None:
     drawing = elements(genotype, "n", "svg")[0]
     areas = []
@@ -53,6 +55,11 @@ def test_boxes_and_nodes_do_not_overlap_and_lie_inside(genotype: Genotype) -> No
         assert a[2] <= float(drawing.get("width", "")) and a[3] <= float(drawing.get("height", ""))
         for b in areas[:i]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_skips_alone_are_dashed() -> None:
+    boxes = [e for e in elements(OTHERS, "n", "rect") if e.get("class") == "op"]
+    assert [e.get("stroke-dasharray") is not None for e in boxes] == [False, True, False, False]
 
 
 def test_every_branch_starts_on_the_wire_of_its_input() -> None:
@@ -78,3 +85,8 @@ def test_name_is_escaped() -> None:
     drawing = draw_cell(SMALL, '"><script>alert(1)</script>')
     assert "<script" not in drawing
     assert ET.fromstring(drawing).get("aria-label", "").startswith('"><script>alert(1)</script>: node 0')
+
+
+def test_a_long_name_is_written_smaller_and_others_as_ever() -> None:
+    sizes = {e.text: e.get("font-size") for e in elements(OTHERS, "n", "text")}
+    assert (sizes["dwconv3x3"], sizes["conv1x1"], sizes["conv3x3"]) == ("10", None, None)
