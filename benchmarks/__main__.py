@@ -5,17 +5,14 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks import record
-from benchmarks.comparisons import repeats
 from litesnn.streams import accept_all_text
 
 
 def modules() -> dict[str, str]:
-    """Every benchmark's name and its module: those files here and in ``comparisons`` that are run, not imported alone."""
-    here = Path(__file__).parent
+    """Every benchmark's name and its module: those files here that are run, not imported alone."""
     found = {
-        path.stem: ".".join(("benchmarks", *path.relative_to(here).with_suffix("").parts))
-        for folder in (here, here / "comparisons")
-        for path in folder.glob("*.py")
+        path.stem: f"benchmarks.{path.stem}"
+        for path in Path(__file__).parent.glob("*.py")
         if path.stem != "__main__" and "\n    python -m benchmarks" in path.read_text(encoding="utf-8")
     }
     return dict(sorted(found.items()))
@@ -29,7 +26,7 @@ def main(arguments: list[str]) -> int:
         module = import_module(names[arguments[0]])
         if hasattr(module, "main"):
             return int(module.main(arguments[1:]))
-        return (repeats if hasattr(module, "VARIANTS") else record).run(module, arguments[1:])
+        return record.run(module, arguments[1:])
     if arguments and arguments[0] not in ("-h", "--help"):
         print(f"benchmarks: expected one of {', '.join(names)}, got {arguments[0]!r}", file=sys.stderr)
         return 2

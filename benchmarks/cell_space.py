@@ -7,14 +7,13 @@ import random
 from collections import defaultdict
 
 from litesnn.config import Recipe
-from litesnn.genotype import PRIMITIVES
-from litesnn.layout import Candidate
+from litesnn.operations import kernel_side
 
 Nodes = tuple[tuple[tuple[int, str], ...], ...]
 
 
 def name_of(nodes: Nodes, recipe: Recipe) -> str:
-    """The same text for all cells that are equal in function: ``input:kernel`` of node by node, 0 for the identity.
+    """The same text for all cells that are equal in function: ``input:kernel`` of node by node, 0 for the identity, d for depthwise.
 
     On inputs of the cell, operations of the same kernel are equal. Nodes may change places: of all orders in which every node reads
     earlier ones, the one of the least text is taken.
@@ -27,8 +26,9 @@ def name_of(nodes: Nodes, recipe: Recipe) -> str:
         for j, pairs in enumerate(nodes):
             moved = []
             for source, op in pairs:
-                kernel = Candidate(edge=0, op=PRIMITIVES.index(op), source=source, node=j).kernel(recipe)
-                moved.append(f"{source if source < 2 else 2 + places[source - 2]}:{kernel}")
+                depthwise = "d" * (op == "dwconv3x3")
+                kernel = kernel_side(op, source, recipe.input_skip)
+                moved.append(f"{source if source < 2 else 2 + places[source - 2]}:{kernel}{depthwise}")
             form[places[j]] = " ".join(sorted(moved))
         forms.append(" / ".join(form))
     return min(forms)
@@ -39,7 +39,7 @@ def cells_of(recipe: Recipe) -> dict[str, list[Nodes]]:
     choices: list[list[tuple[tuple[int, str], ...]]] = []
     for node in range(recipe.nodes):
         pairs = itertools.combinations(range(node + 2), 2)
-        ops = list(itertools.product(PRIMITIVES, repeat=2))
+        ops = list(itertools.product(recipe.operations, repeat=2))
         choices.append([tuple(zip(pair, chosen, strict=True)) for pair in pairs for chosen in ops])
     found = defaultdict(list)
     for nodes in itertools.product(*choices):

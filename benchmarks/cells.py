@@ -27,7 +27,7 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.data import Dataset, load
 from litesnn.device import check_device, prepare_cpu
 from litesnn.files import write_text
-from litesnn.genotype import PRIMITIVES, Genotype, cell_edges
+from litesnn.genotype import Genotype, cell_edges
 from litesnn.held import Held
 from litesnn.inside import inherited_accuracy
 from litesnn.joint_search import Search
@@ -48,7 +48,9 @@ def searched(cells: dict[str, list[Nodes]], recipe: Recipe, held: Held, data: Da
     logs = dict(zip(cell_edges(recipe.nodes), shares.ops.log().tolist(), strict=True))
 
     def score(nodes: Nodes) -> float:
-        return sum(logs[source, j][PRIMITIVES.index(op)] for j, pairs in enumerate(nodes) for source, op in pairs)
+        return sum(
+            logs[source, j][recipe.operations.index(op)] for j, pairs in enumerate(nodes) for source, op in pairs
+        )
 
     rows = []
     for name, written in cells.items():

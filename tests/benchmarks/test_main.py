@@ -5,12 +5,11 @@ from importlib import import_module
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.comparisons import repeats
 from benchmarks.record import load
 
 NAMES = set(
-    "cells compconv dashboard faults gpu held_out inference launches lif pages pressure recordings retrain_step search_step "
-    "search_value sequential startup".split()
+    "cells dashboard faults gpu held_out inference launches lif pages pressure recordings retrain_step search_step "
+    "search_value startup".split()
 )
 
 
@@ -32,7 +31,7 @@ def test_an_unknown_benchmark_or_preset_is_refused(capsys: pytest.CaptureFixture
     assert command.main(["speed"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(SystemExit) as ended:
-        command.main(["compconv", "mnist"])
+        command.main(["cells", "mnist"])
     assert ended.value.code == 2 and "invalid choice: 'mnist'" in capsys.readouterr().err
 
 
@@ -40,13 +39,3 @@ def test_an_unknown_benchmark_or_preset_is_refused(capsys: pytest.CaptureFixture
 def test_stored_records_are_what_the_code_reads(name: str) -> None:
     result = load(name)
     assert result["machine"]["cpu"] in import_module(f"benchmarks.{name}").report(result)
-
-
-@pytest.mark.parametrize("name", ["compconv", "sequential"])
-def test_stored_comparisons_are_what_the_code_reads(name: str) -> None:
-    result, module = load(name), import_module(f"benchmarks.comparisons.{name}")
-    text = repeats.report(module, result)
-    assert result["machine"]["cpu"] in text
-    for preset, found in result["presets"].items():
-        assert all(f"| {preset} {variant} |" in text for variant in {row["variant"] for row in found["runs"]})
-        assert module.notes(found)
