@@ -25,8 +25,8 @@ from scipy.stats import sem
 from benchmarks.record import markdown, progress, show
 from litesnn.config import OPTIONAL_AXES
 from litesnn.files import write_text
-from tune.results.front import front, hypervolume
-from tune.storage.objectives import ACCURACY, Reference
+from tune.results.front import hypervolume, on_front
+from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.store import FINISHED, Experiment
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ DRAWS = 3
 """Random networks per width, so that there are as many trials as points of the other strategies."""
 ORDERS = 50
 BUDGETS = np.arange(1, 101) / 100
-"""Of a curve, as shares of what the dearest strategy spends."""
+"""Of a curve, as shares of the most that a strategy spends with any seed."""
 _CORNER = {f"reference_{name}": name for name in Reference.__dataclass_fields__}
 _KEPT = f"""strategy round trial parent status lambda1 lambda2 p {" ".join(OPTIONAL_AXES)} seed val_accuracy test_accuracy
     val_samples size_bits file_bits model_size_bits bit_synops timesteps bits search_core_seconds retrain_core_seconds""".split()
@@ -121,11 +121,15 @@ def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int, *, alone: bool =
         order = possible(draw.permutation(len(trials)), trials)
         counts = np.searchsorted(charged(trials.iloc[order], alone=alone), budgets, side="right")
         for index, count in enumerate(counts):
-            over = frozenset(order[:count].tolist())
-            if over not in known:
-                chosen = front(trials.iloc[sorted(over)])
-                known[over] = hypervolume(chosen.assign(**{ACCURACY: chosen["test_accuracy"]}), corner)
-            row[index] = known[over]
+            if index and count == counts[index - 1]:
+                row[index] = row[index - 1]
+                continue
+            some = trials.iloc[order[:count]]
+            chosen = some[on_front(some, [SIZE, BIT_SYNOPS])]
+            key = frozenset(chosen.index)
+            if key not in known:
+                known[key] = hypervolume(chosen.assign(**{ACCURACY: chosen["test_accuracy"]}), corner)
+            row[index] = known[key]
     return values.mean(axis=0)
 
 
@@ -140,11 +144,12 @@ def curves(rows: pd.DataFrame) -> Curves:
     rounds = sorted(set.intersection(*(known[name] for name in names)))
     found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
     sources = {name: (name, False) for name in names} | {ALONE: ("darts", True)}
-    spent = {
-        label: float(np.median([charged(trials, alone=alone)[-1] for trials in found[name]]))
+    totals = {
+        label: [float(charged(trials, alone=alone)[-1]) for trials in found[name]]
         for label, (name, alone) in sources.items()
     }
-    budgets = max(spent.values()) * BUDGETS
+    spent = {label: float(np.median(seconds)) for label, seconds in totals.items()}
+    budgets = max(map(max, totals.values())) * BUDGETS
     means = {
         label: np.array([curve(trials, budgets, r, alone=alone) for r, trials in zip(rounds, found[name], strict=True)])
         for label, (name, alone) in sources.items()
@@ -159,22 +164,20 @@ def report(measured: Curves) -> str:
     aim = found["darts"][:, -1].mean()
     lines = []
     for name, values in found.items():
-        lead, reached = values[:, at] - found["darts"][:, at], values.mean(axis=0) >= aim
-        text = f"{lead.mean():+.3f}" + (f" ± {sem(lead):.3f}" if len(lead) > 1 else "")
+        lead, end = (_lead(values[:, place] - found["darts"][:, place]) for place in (at, -1))
+        reached = values.mean(axis=0) >= aim
         means = [f"{values[:, place].mean():.3f}" for place in (-1, at)]
         until = f"{budgets[reached.argmax()]:.0f}" if reached.any() else "never"
-        lines.append([name, str(len(values)), f"{spent[name]:.0f}", *means, "" if name == "darts" else text, until])
+        leads = ["", ""] if name in ("darts", ALONE) else [end, lead]
+        lines.append([name, str(len(values)), f"{spent[name]:.0f}", means[0], leads[0], means[1], leads[1], until])
     here = f"at {budgets[at]:.0f} core-s"
-    head = [
-        "strategy",
-        "seeds",
-        "core-s",
-        "hypervolume, all trials",
-        here,
-        "lead over darts there",
-        "core-s to darts' front",
-    ]
-    return markdown(head, lines)
+    head = "strategy|seeds|core-s|hypervolume, all trials|lead over darts|{here}|lead|core-s to darts' front"
+    return markdown(head.format(here=here).split("|"), lines)
+
+
+def _lead(differences: np.ndarray) -> str:
+    """Mean and standard error over seeds."""
+    return f"{differences.mean():+.3f}" + (f" ± {sem(differences):.3f}" if len(differences) > 1 else "")
 
 
 def draw(measured: Curves, file: Path) -> None:

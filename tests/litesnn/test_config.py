@@ -152,6 +152,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("size", "bytes"),
     ("strategy", "evolution"),
     ("retrain_epochs", 0),
+    ("warm_epochs", -1),
     ("retrain_batch", 2.5),
     ("retrain_lr", 0),
     ("timestep_loss", 1.1),

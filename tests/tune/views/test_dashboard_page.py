@@ -338,9 +338,9 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, address: str) -> None
         show(browser, address)
         small = browser.execute_script(
             """return [...document.querySelectorAll('.menu summary, .chip, [role=tab], .slider input')].filter(e => {
-            const box = e.getBoundingClientRect(); return box.height < 24 || box.width < 24; }).length"""
+            const box = e.getBoundingClientRect(); return !e.hidden && (box.height < 24 || box.width < 24); }).map(e => e.outerHTML)"""
         )
-        assert small == 0
+        assert small == []
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -47,6 +47,7 @@ def table(rows: list[tuple[object, ...]]) -> pd.DataFrame:
         "lambda2": 0.0,
         "p": [10.0 * i for i in range(len(frame))],
         "seed": 0,
+        "parent": "",
         "phase": "retrain",
         "epoch": 20,
     }
