@@ -42,7 +42,7 @@ def polish(args: argparse.Namespace) -> None:
         settings = Settings(**given, name=args.out or f"{source.path.name}-{epochs}", early_stopping=False)
     except InputError as error:  # the option that names the experiment is called otherwise here
         raise InputError(re.sub("^name:", "out:", str(error))) from None
-    recipe = replace(before, retrain_epochs=epochs, warm_epochs=0)
+    recipe = replace(before, retrain_epochs=epochs)
     experiment = Experiment(storage_path("storage", settings.storage) / settings.name)
     if experiment.path == source.path:
         raise fail("out", "another experiment than the one whose networks are retrained", settings.name)

@@ -127,7 +127,8 @@ def carry_out(
         done = len(wanted) - len(todo)
         trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
-        complete = launch.run(todo, parents(wanted, recipe)) if todo else True
+        starts = parents(wanted, recipe) if design.chosen is None else {}  # chosen ones are trained from scratch
+        complete = launch.run(todo, starts) if todo else True
     enough = goals.reached(experiment.table())
     show_and_write(experiment, console, settings.compare or None)
     console.print("next:")
