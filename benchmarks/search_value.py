@@ -208,11 +208,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="CSV of all trials (default: docs/data/search-value-PRESET.csv)")
     parser.add_argument("--picture", type=Path, help="PNG of the curves")
     options, rest = parser.parse_known_args(arguments)
+    strategies = options.strategies.split(",")
+    if unknown := set(strategies) - set(STRATEGIES):
+        parser.error(f"strategies: expected some of {', '.join(STRATEGIES)}, got {', '.join(sorted(unknown))}")
     out = options.out or ROOT / "docs" / "data" / f"search-value-{options.preset}.csv"
     known = kept(out)
     done = set(zip(known["strategy"], known["round"], strict=True))
     for seed in range(options.seeds):
-        for strategy in options.strategies.split(","):
+        for strategy in strategies:
             if (strategy, seed) in done:
                 continue
             run(options.preset, strategy, seed, options.storage.absolute(), rest)

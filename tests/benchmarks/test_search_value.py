@@ -109,6 +109,12 @@ def test_the_lead_is_paired_by_seed() -> None:
     assert float(cells["darts alone"][7]) > float(cells["darts"][7])
 
 
+def test_an_unknown_strategy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        search_value.main(["digits", "--strategies", "darts,luck"])
+    assert ended.value.code == 2 and "strategies: expected some of darts" in capsys.readouterr().err
+
+
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_round_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

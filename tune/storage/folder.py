@@ -7,6 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,13 +77,17 @@ class TrialFolder:
         Returns:
             Its folder; None if it has not finished, or none is named.
         """
-        decided = (read_json(self.path / "point.json") or {}).get("parent")
-        if decided is not None:
-            return replace(self, path=self.path.parent / decided) if decided else None
+        with suppress(DamagedError):  # decided anew where the file is of no use
+            decided = (read_json(self.path / "point.json") or {}).get("parent")
+            if isinstance(decided, str):
+                return replace(self, path=self.path.parent / decided) if decided else None
         if not name:
             return None
         other = replace(self, path=self.path.parent / name)
-        return other if (other.read_result() or {}).get("status") == FINISHED else None
+        with suppress(DamagedError):
+            if (other.read_result() or {}).get("status") == FINISHED:
+                return other
+        return None
 
     def claim(self) -> str:
         """Writes down which attempt of the trial may write here from now on, and returns its mark for ``is_claimed_by``.

@@ -133,8 +133,9 @@ def row_of(point: Mapping[str, Any], records: Sequence[Mapping[str, Any]], resul
     for phase in ("search", "retrain"):
         of_phase = [record for record in records if record.get("phase") == phase]
         row[f"{phase}_epochs"] = len(of_phase)
-        for unit in ("seconds", "core_seconds"):
-            row[f"{phase}_{unit}"] = _total([record.get(unit, 0.0) for record in of_phase], unit)
+        row[f"{phase}_seconds"] = _total([record.get("seconds", 0.0) for record in of_phase], "seconds")
+        worked = [record["core_seconds"] for record in of_phase if "core_seconds" in record]
+        row[f"{phase}_core_seconds"] = _total(worked, "core_seconds") if len(worked) == len(of_phase) else None
     row["seconds"] = row["search_seconds"] + row["retrain_seconds"]
     return with_size({column: row.get(column) for column in COLUMNS})
 

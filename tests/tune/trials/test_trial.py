@@ -286,6 +286,17 @@ def test_a_network_that_starts_from_another_one_equals_that_retraining_by_hand(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in got.items())
 
 
+@pytest.mark.parametrize("file", ["cold/point.json", "root/result.json"])
+@pytest.mark.parametrize("content", ["{", '{"parent": 3}'])
+def test_damaged_files_decide_nothing(tmp_path: Path, file: str, content: str) -> None:
+    for name in ("root", "cold"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "root" / "result.json").write_text('{"status": "finished"}')
+    (tmp_path / file).write_text(content)
+    parent = TrialFolder(tmp_path / "cold").parent("root")
+    assert (parent is not None) == file.startswith("cold")
+
+
 @pytest.mark.parametrize("status", [None, "stopped", "failed"])
 def test_a_network_whose_parent_has_not_finished_is_trained_from_scratch(
     tmp_path: Path, recipe: Recipe, data: dict[str, Arrays], status: str | None
