@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from litesnn import Recipe
 from tests.tune.clusters import PARETO, RECIPE, Cluster, Processes, snapshot, wait_until
+from tests.tune.times import TIMES
 from tune.plan.points import Trial, parse_points
 from tune.plan.study import open_storage
 from tune.running.halving import Halving
@@ -29,15 +30,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SEARCH, RETRAIN = 2, 10
 COMMAND = [*PARETO, *RECIPE, "--retrain-epochs", str(RETRAIN)]
 POINTS = "0,0,0 0,0,50 1e-6,1e-9,80"
-TIMES = {
-    "seconds",
-    "core_seconds",
-    "search_seconds",
-    "retrain_seconds",
-    "search_core_seconds",
-    "retrain_core_seconds",
-    "ended_at",
-}
 SEED = 20
 ORPHANED_S = 60  # Ray notices a dead driver within seconds
 

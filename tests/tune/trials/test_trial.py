@@ -18,6 +18,7 @@ from litesnn.model import Model
 from litesnn.phase import EpochRecord
 from litesnn.retraining import Retrain
 from litesnn.strategies import unsearched
+from tests.tune.times import TIMES
 from tune.storage.store import COLUMNS, STOPPED, TrialFolder
 from tune.trials.reasons import CheckpointDamaged, Notice
 from tune.trials.shared_data import Arrays, from_arrays
@@ -43,17 +44,6 @@ def run(folder: Path, recipe: Recipe, data: dict[str, Arrays], die_after: int | 
     with contextlib.suppress(Killed):
         search_and_retrain(POINT, recipe, 7, TrialFolder(folder), data, CPU, report)
     return reported
-
-
-TIMES = {
-    "seconds",
-    "core_seconds",
-    "search_seconds",
-    "retrain_seconds",
-    "search_core_seconds",
-    "retrain_core_seconds",
-    "ended_at",
-}
 
 
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
