@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.dashboard import wait
 from litesnn.config import Recipe
 from litesnn.genotype import Genotype
+from tune import pareto
 from tune.storage.objectives import Reference
 from tune.storage.store import DIVERGED, FINISHED, STOPPED, Experiment
 
@@ -172,3 +173,16 @@ def click_point(browser: Any, trial: str, figure: str = "size-front") -> None:
     for kind in ("mousePressed", "mouseReleased"):
         event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
         browser.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+
+
+def write_page(storage: Path, name: str, *more: str) -> Path:
+    """The page of an experiment as a file."""
+    assert pareto.main(["report", "--storage", str(storage), "--name", name, *more]) == 0
+    return storage / name / "report.html"
+
+
+def figure(browser: Any, name: str) -> list[dict[str, Any]]:
+    """The traces of one of the page's figures."""
+    script = """return document.getElementById(arguments[0]).data.map(
+        ({name, x, y, customdata, mode, marker, line}) => ({name, x, y, customdata, mode, marker, line}))"""
+    return list(browser.execute_script(script, name))
