@@ -23,8 +23,10 @@ from matplotlib.figure import Figure
 from scipy.stats import sem
 
 from benchmarks.record import markdown, progress, show
+from litesnn.checks import fail
 from litesnn.config import OPTIONAL_AXES
 from litesnn.files import write_text
+from litesnn.options import exit_code
 from tune.results.front import hypervolume, on_front
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.store import FINISHED, Experiment
@@ -72,7 +74,7 @@ def collected(storage: Path, preset: str) -> pd.DataFrame:
 
 def kept(file: Path) -> pd.DataFrame:
     """The rows of the CSV; none where there is no such file."""
-    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["strategy", "round"])
+    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["strategy", "round", "status"])
 
 
 def keep(rows: pd.DataFrame, file: Path) -> None:
@@ -137,11 +139,17 @@ Curves = tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]
 
 
 def curves(rows: pd.DataFrame) -> Curves:
-    """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have."""
+    """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have.
+
+    Raises:
+        InputError: no seed that darts and all others have.
+    """
     over = rows[rows["status"] == FINISHED]
     known = {name: set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES}
     names = [name for name in STRATEGIES if known[name]]
-    rounds = sorted(set.intersection(*(known[name] for name in names)))
+    rounds = sorted(set.intersection(known["darts"], *(known[name] for name in names)))
+    if not rounds:
+        raise fail("strategies", "a seed that darts and all others have run with", ", ".join(names) or "none")
     found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
     sources = {name: (name, False) for name in names} | {ALONE: ("darts", True)}
     totals = {
@@ -220,8 +228,11 @@ def main(arguments: list[str]) -> int:
                 continue
             run(options.preset, strategy, seed, options.storage.absolute(), rest)
             keep(collected(options.storage.absolute(), options.preset), out)
-    measured = curves(pd.read_csv(out))
-    show(report(measured))
-    if options.picture:
-        draw(measured, options.picture)
-    return 0
+
+    def work() -> None:
+        measured = curves(kept(out))
+        show(report(measured))
+        if options.picture:
+            draw(measured, options.picture)
+
+    return exit_code(work, "search_value")

@@ -109,6 +109,15 @@ def test_the_lead_is_paired_by_seed() -> None:
     assert float(cells["darts alone"][7]) > float(cells["darts"][7])
 
 
+def test_there_is_no_table_without_a_seed_that_all_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.csv"
+    for strategy, number in (("fixed", 0), ("darts", 1)):
+        assert search_value.main(["digits", "--seeds", "0", "--out", str(file)]) == 2
+        assert "strategies: expected a seed that darts and all others have run with" in capsys.readouterr().err
+        keep(TABLE.assign(strategy=strategy, round=number), file)
+    assert search_value.main(["digits", "--seeds", "0", "--out", str(file)]) == 2
+
+
 def test_an_unknown_strategy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         search_value.main(["digits", "--strategies", "darts,luck"])
