@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn
 
 from litesnn.checks import InputError, fail, user_path
@@ -56,8 +56,13 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """One option per field of ``Recipe``, grouped; what is not given keeps the preset's value."""
+def add_recipe_options(parser: argparse.ArgumentParser, notes: Mapping[str, str] | None = None) -> None:
+    """One option per field of ``Recipe``, grouped; what is not given keeps the preset's value.
+
+    Args:
+        parser: where to add them.
+        notes: what to add to the help text of some fields.
+    """
     names = ", ".join(PRESETS)
     parser.add_argument(
         "--preset", default="digits", help=f"{names}: the values that recipe options not given have (default: digits)"
@@ -65,21 +70,25 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-size", metavar="N|HxW", help="height and width that own images get, such as 64 or 48x64 (the preset's)"
     )
-    add_options(parser, Recipe, _GROUP_TITLES)
+    add_options(parser, Recipe, _GROUP_TITLES, notes)
 
 
-def add_options(parser: argparse.ArgumentParser, kind: type, titles: dict[str, str]) -> None:
+def add_options(
+    parser: argparse.ArgumentParser, kind: type, titles: dict[str, str], notes: Mapping[str, str] | None = None
+) -> None:
     """One option per field of a dataclass.
 
     Args:
         parser: where to add them.
         kind: the dataclass; a field's metadata has its ``group`` and its ``help`` text.
         titles: title of every group, in the order of the help page.
+        notes: what to add to the help text of some fields.
     """
     hints = typing.get_type_hints(kind)
     groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
     for field in dataclasses.fields(kind):
-        group, text = groups[field.metadata["group"]], field.metadata["help"].replace("%", "%%")
+        group, note = groups[field.metadata["group"]], (notes or {}).get(field.name, "")
+        text = (field.metadata["help"] + note).replace("%", "%%")
         hint = hints[field.name]
         if hint is bool:
             group.add_argument(option_name(field.name), action=argparse.BooleanOptionalAction, default=None, help=text)

@@ -14,7 +14,7 @@ ROOMS = ("storage", "results", "plan", "trials", "running", "watching", "views")
 _WITHOUT_RAY_OR_TORCH = {
     "storage": "folder paths rows store",
     "results": "amounts compare front goals intervals merge pick published reference seeds summary",
-    "plan": "families points points_table space",
+    "plan": "families points points_table space strategy",
     "trials": "patience reasons",
     "running": "facts halving program settings",
     "watching": "ledger live metrics outcomes",

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from tune.watching.estimate import Estimate
 from tune.watching.events import Events
 from tune.watching.ledger import Ledger
 from tune.watching.loggers import loggers
+from tune.watching.planned import Planned, plans
 from tune.watching.watchdog import RETRIES
 
 
@@ -78,14 +79,15 @@ class Launch:
             trials: which.
             parents: names of those that start from another one's weights, each with the name of that one.
         """
-        names, count, epochs = {trial.name for trial in trials}, len(trials), self.recipe.retrain_epochs
+        names, count = {trial.name for trial in trials}, len(trials)
         if parents:
             ordered = in_order(trials, parents)
             waiting = WaitingList(ordered, parents, lambda trial: self._config(trial, parents.get(trial.name, "")))
-            shares = [self.recipe.warm_epochs / epochs if trial.name in parents else 1.0 for trial in ordered]
-            self._fit(count, names, shares, search_alg=waiting, num_samples=count)
+            estimate = Planned(plans(trials, parents, self.recipe), self._at_once(count))
+            self._fit(count, names, estimate, search_alg=waiting, num_samples=count)
         else:
-            self._fit(count, names, param_space=ray_tune.grid_search([self._config(trial) for trial in trials]))
+            configs = [self._config(trial) for trial in trials]
+            self._fit(count, names, self._estimate(count), param_space=ray_tune.grid_search(configs))
         return all(self.experiment.trial(trial.name).read_result() is not None for trial in trials)
 
     def run_searched(self, space: Space) -> bool:
@@ -106,7 +108,8 @@ class Launch:
         )
         if searcher.remaining:
             again = {row["trial"] for row in known if row["status"] not in OUTCOMES}
-            self._fit(searcher.remaining, again, search_alg=searcher, num_samples=searcher.remaining)
+            count = searcher.remaining
+            self._fit(count, again, self._estimate(count), search_alg=searcher, num_samples=count)
         return searcher.done
 
     def _config(self, trial: Trial, parent: str = "") -> dict[str, Any]:
@@ -119,18 +122,23 @@ class Launch:
             "folder": str(self.experiment.trial(trial.name).path),
         }
 
+    def _estimate(self, count: int) -> Estimate:
+        return Estimate(self.recipe, self._at_once(count), stopping=self.settings.early_stopping)
+
+    def _at_once(self, count: int) -> int:
+        return min(self.slots, count)
+
     def _fit(
         self,
         count: int,
         again: Collection[str],
-        shares: Sequence[float] = (),
+        estimate: Estimate | Planned,
         *,
         param_space: Any = None,
         **tuning: Any,
     ) -> None:
         settings, before = self.settings, self.experiment.table()
         samples = {phase: len(arrays["train.labels"]) for phase, arrays in self.data.items()}
-        estimate = Estimate(self.recipe, min(self.slots, count), stopping=settings.early_stopping, shares=shares)
         folder, reference = self.experiment.path, self.reference
         ledger = Ledger(self.recipe, before, reference, estimate, folder, count=count, again=again, samples=samples)
         events = Events(self.experiment, ledger, settings.trial_timeout_s, self.console)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tune.plan.space import (
     low_discrepancy,
     p_range_from,
 )
+from tune.plan.strategy import usual_strategy
 from tune.plan.study import check_storage, make_sampler
 from tune.reading import make_console, show_and_write
 from tune.results.goals import Goals, parse_target
@@ -51,7 +52,26 @@ def run(args: argparse.Namespace) -> None:
     if settings.target:
         parse_target(settings.target)
     experiment = Experiment(storage_path("storage", settings.storage) / (settings.name or args.preset))
+    recipe = with_strategy(recipe, given_options(args, Recipe), settings, experiment)
     carry_out(settings, recipe, experiment, Design(settings, args.preset, recipe))
+
+
+def with_strategy(recipe: Recipe, given: Collection[str], settings: Settings, experiment: Experiment) -> Recipe:
+    """The recipe with the strategy that the command names, else the experiment's, else the usual one.
+
+    Args:
+        recipe: that the command describes.
+        given: names of the recipe's fields that it states.
+        settings: what it states besides.
+        experiment: which it begins or continues.
+
+    Raises:
+        InputError: the experiment cannot be reached or is damaged.
+    """
+    if "strategy" in given:
+        return recipe
+    own_points = bool(settings.points or settings.grid or settings.search)
+    return replace(recipe, strategy=experiment.strategy() or usual_strategy(recipe, given, own_points=own_points))
 
 
 def carry_out(
@@ -128,6 +148,10 @@ def carry_out(
         trials_in_words = f"{len(wanted)} trial{'s' * (len(wanted) != 1)}"
         console.print(f"{trials_in_words}, {done} of them over before; results in {experiment.path}")
         starts = parents(wanted, recipe) if design.chosen is None else {}  # chosen ones are trained from scratch
+        if starts:
+            console.print(
+                "nothing is searched: one cell, whose networks start from each other (--strategy darts searches)"
+            )
         complete = launch.run(todo, starts) if todo else True
     enough = goals.reached(experiment.table())
     show_and_write(experiment, console, settings.compare or None)

@@ -117,6 +117,17 @@ class Experiment:
             raise InputError(f"name: expected an experiment with its recipe in {self.path}, got none")
         return found
 
+    def strategy(self) -> str | None:
+        """Where the networks of the experiment come from; None as long as there is none.
+
+        Raises:
+            InputError: the place cannot be reached or written, or the experiment is damaged.
+        """
+        check_path("storage", self.path)
+        if read_bytes(self.path / "experiment.json") is None:
+            return None
+        return str(self.recipe().get("strategy", Recipe().strategy))
+
     def reference(self) -> Reference | None:
         """The hypervolume's reference; None in an experiment of an earlier version.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -19,42 +19,54 @@ _WARM_UP = 60.0
 _PRIOR_TRIALS = 2  # as much as so many trials that ended counts what was expected beforehand
 
 
+class Warming:
+    """Tells measures from the first epochs of processes, which may have waited for a compiler.
+
+    Args:
+        processes: whose first epoch is still to come.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._left = processes
+
+    def measures(self, seconds: float) -> bool:
+        """Whether an epoch that took so long says what others take."""
+        self._left -= 1
+        return self._left < 0 or seconds >= _WARM_UP
+
+
 class Estimate:
-    """Seconds that a run still takes.
+    """Seconds that a run still takes whose searches choose what its trials do.
 
     Args:
         recipe: of its trials.
         slots: how many of them run at once.
         stopping: whether trials are stopped early.
-        shares: of the trials to come, in their order, the share of a whole trial's epochs that each has; none: all are whole.
     """
 
-    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool, shares: Sequence[float] = ()) -> None:
+    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool) -> None:
         self.epochs = {"search": recipe.all_epochs - recipe.retrain_epochs, "retrain": recipe.retrain_epochs}
-        self._shares = list(shares)
         self.slots, self.share = max(1, slots), KEPT_SHARE if stopping else 1.0
         self.ratio = work_ratio(recipe)
-        self._warming = self.slots  # processes whose first epoch is still to come
+        self._warming = Warming(self.slots)
         self._seconds: dict[str, list[float]] = {"search": [], "retrain": []}
         self._spent: list[float] = []
 
-    def epoch(self, phase: str, seconds: float) -> None:
+    def epoch(self, trial: str, phase: str, seconds: float) -> None:
         """An epoch of some trial is over."""
-        self._warming -= 1
-        if self._warming < 0 or seconds >= _WARM_UP:
+        if self._warming.measures(seconds):
             self._seconds[phase].append(seconds)
 
-    def end(self, seconds: float, *, whole: bool = True) -> None:
-        """A trial is over that took so many seconds in all; only ``whole`` ones say what others will take."""
-        if whole:
-            self._spent.append(seconds)
+    def end(self, trial: str, seconds: float) -> None:
+        """A trial is over that took so many seconds in all."""
+        self._spent.append(seconds)
 
-    def remaining(self, waiting: int, running: Iterable[Mapping[str, Any]]) -> float | None:
+    def remaining(self, waiting: int, running: Mapping[str, Mapping[str, Any]]) -> float | None:
         """Seconds until the end; None before the first epoch that is a measure.
 
         Args:
             waiting: trials that have not started.
-            running: the last record of each that runs, ``phase`` and ``epoch``, or nothing before its first.
+            running: of each that runs the last record, ``phase`` and ``epoch``, or nothing before its first; by name.
         """
         # The median: epochs differ with T and with what else the machine does.
         known = {phase: median(seconds) for phase, seconds in self._seconds.items() if seconds}
@@ -66,12 +78,9 @@ class Estimate:
         full = sum(cost.values())
         expected = full * self.share
         typical = min(full, (_PRIOR_TRIALS * expected + sum(self._spent)) / (_PRIOR_TRIALS + len(self._spent)))
-        left = (sum(self._shares[-waiting:]) if self._shares and waiting else waiting) * typical
-        for last in running:
+        left = waiting * typical
+        for last in running.values():
             phase = last.get("phase", "search")
-            if self._shares and "epochs" in last:
-                left += known.get(phase, 0.0) * (last["epochs"] - last["epoch"])
-                continue
             spent = cost[phase] * last.get("epoch", 0) / max(1, self.epochs[phase]) + (
                 cost["search"] if phase == "retrain" else 0
             )

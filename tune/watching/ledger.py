@@ -18,6 +18,7 @@ from tune.storage.paths import StoragePath
 from tune.storage.rows import COLUMNS, FINISHED, STOPPED, UNFINISHED
 from tune.trials.reasons import Hung, Reason, Stopped, StorageDelayed, sentence
 from tune.watching.estimate import Estimate
+from tune.watching.planned import Planned
 from tune.watching.trial_state import (
     INTERRUPTED,
     PHASES,
@@ -62,7 +63,7 @@ class Ledger:
         recipe: Recipe,
         before: pd.DataFrame,
         reference: Reference,
-        estimate: Estimate,
+        estimate: Estimate | Planned,
         folder: StoragePath,
         *,
         count: int,
@@ -158,7 +159,7 @@ class Ledger:
         if self.is_new(fact):
             state.epochs[phase] = int(record["epoch"])
             self.seconds[phase].append(float(record["seconds"]))
-            self.estimate.epoch(phase, float(record["seconds"]))
+            self.estimate.epoch(fact.trial.name, phase, float(record["seconds"]))
         state.record, state.phase, state.heard = {**record, **point_of(fact.trial)}, phase, self.clock
 
     def _break(self, fact: facts.AttemptBroke) -> None:
@@ -182,7 +183,7 @@ class Ledger:
         state.state, state.phase, state.heard = state_of(row), "", None
         if name not in self.ended:
             self.ended.add(name)
-            self.estimate.end(float(row["seconds"] or 0), whole=not row["parent"])
+            self.estimate.end(name, float(row["seconds"] or 0))
         self.rows[name] = row
         if row["status"] == FINISHED:  # of what was not on the front nothing can come to be
             kept = self.front[self.front["trial"] != name].to_dict("records")

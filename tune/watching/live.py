@@ -81,8 +81,8 @@ class LiveTable:
 
     def _summary(self) -> str:
         ledger = self.ledger
-        running, waiting = ledger.running.values(), ledger.states[WAITING]
-        remaining = ledger.estimate.remaining(waiting, [state.record for state in running])
+        running, waiting = ledger.running, ledger.states[WAITING]
+        remaining = ledger.estimate.remaining(waiting, {name: state.record for name, state in running.items()})
         estimate = "" if remaining is None else f", about {_clock(remaining)} left"
         states = Counter(ledger.of(name).state for name in ledger.ended)
         ended = "".join(f"{count} {state}, " for state, count in sorted(states.items()))

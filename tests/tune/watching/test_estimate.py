@@ -1,6 +1,7 @@
 """How long a run still takes, by hand and on 48 recorded trials whose seconds are known."""
 
 import heapq
+from typing import Any
 
 import pytest
 
@@ -15,48 +16,35 @@ def test_by_hand() -> None:
     """An epoch of search takes 4 s, one of retraining 4 s times the ratio until one is seen; two run at once."""
     estimate = Estimate(RECIPE, 2, stopping=False)
     ratio = work_ratio(RECIPE)
-    assert estimate.remaining(1, [{}]) is None
+    assert estimate.remaining(1, {"a": {}}) is None
     for _ in range(2):  # what the two processes begin with
-        estimate.epoch("search", 40.0)
-        assert estimate.remaining(1, [{}]) is None
-    estimate.epoch("search", 4.0)
-    running = [{"phase": "search", "epoch": 1}, {}]
+        estimate.epoch("a", "search", 40.0)
+        assert estimate.remaining(1, {"a": {}}) is None
+    estimate.epoch("a", "search", 4.0)
+    running: dict[str, Any] = {"a": {"phase": "search", "epoch": 1}, "b": {}}
     whole = 2 * 4 + 3 * 4 * ratio
     assert estimate.remaining(3, running) == pytest.approx((3 * whole + (whole - 4) + whole) / 2)
-    estimate.epoch("retrain", 1.0)
-    assert estimate.remaining(0, [{"phase": "retrain", "epoch": 1}]) == pytest.approx(2 / 2)
-
-
-def test_trials_that_start_from_others_count_by_their_epochs() -> None:
-    """The last ones of the list are those that wait; the share of epochs that they have is known beforehand."""
-    recipe = Recipe.preset("digits", strategy="fixed", retrain_epochs=20, warm_epochs=5)
-    estimate = Estimate(recipe, 1, stopping=False, shares=[1.0, 1.0, 0.25, 0.25])
-    for seconds in (9.0, 2.0):
-        estimate.epoch("retrain", seconds)
-    assert estimate.remaining(4, []) == pytest.approx(2.5 * 20 * 2)
-    running = [{"phase": "retrain", "epoch": 2, "epochs": 5}, {"phase": "retrain", "epoch": 19, "epochs": 20}]
-    assert estimate.remaining(1, running) == pytest.approx(0.25 * 40 + 3 * 2 + 1 * 2)
-    estimate.end(10.0, whole=False)
-    assert estimate.remaining(4, []) == pytest.approx(2.5 * 20 * 2)
+    estimate.epoch("a", "retrain", 1.0)
+    assert estimate.remaining(0, {"a": {"phase": "retrain", "epoch": 1}}) == pytest.approx(2 / 2)
 
 
 def test_one_slow_first_epoch_is_no_measure() -> None:
     estimate = Estimate(RECIPE, 1, stopping=False)
     for seconds in (59.0, 2.0, 2.0):
-        estimate.epoch("search", seconds)
-    estimate.epoch("retrain", 1.0)
-    assert estimate.remaining(1, []) == pytest.approx(2 * 2 + 3 * 1)
+        estimate.epoch("a", "search", seconds)
+    estimate.epoch("a", "retrain", 1.0)
+    assert estimate.remaining(1, {}) == pytest.approx(2 * 2 + 3 * 1)
 
 
 def test_stopped_trials_teach_what_a_trial_takes() -> None:
     estimate = Estimate(RECIPE, 1, stopping=True)
-    estimate.epoch("search", 9.0)
-    estimate.epoch("search", 1.0)
-    estimate.epoch("retrain", 1.0)
-    assert estimate.remaining(1, []) == pytest.approx(KEPT_SHARE * 5)
+    estimate.epoch("a", "search", 9.0)
+    estimate.epoch("a", "search", 1.0)
+    estimate.epoch("a", "retrain", 1.0)
+    assert estimate.remaining(1, {}) == pytest.approx(KEPT_SHARE * 5)
     for _ in range(18):
-        estimate.end(1.0)
-    assert estimate.remaining(1, []) == pytest.approx((2 * KEPT_SHARE * 5 + 18) / 20)
+        estimate.end("a", 1.0)
+    assert estimate.remaining(1, {}) == pytest.approx((2 * KEPT_SHARE * 5 + 18) / 20)
 
 
 @pytest.mark.parametrize("preset", ["digits", "cifar10-small", "gsc-small", "cifar10"])
@@ -76,14 +64,14 @@ def test_the_first_estimate_of_recorded_runs_is_within_a_factor_of_one_and_a_hal
     for records in curves:
         heapq.heappush(free, heapq.heappop(free) + sum(record["seconds"] for record in records))
     estimate = Estimate(recipe, slots, stopping=False)
-    running = [{"phase": "search", "epoch": 1}, *({} for _ in range(slots - 1))]
+    running: dict[str, Any] = {"a": {"phase": "search", "epoch": 1}, **{str(i): {} for i in range(slots - 1)}}
     for _ in range(slots + 1):
-        estimate.epoch("search", curves[0][0]["seconds"])
+        estimate.epoch("a", "search", curves[0][0]["seconds"])
     said = estimate.remaining(12 - slots, running)
     assert said is not None and 1 / 1.5 < said / max(free) < 1.5
 
 
 def test_a_long_first_epoch_is_a_measure_at_once() -> None:
     estimate = Estimate(RECIPE, 4, stopping=False)
-    estimate.epoch("search", 600.0)
-    assert estimate.remaining(0, [{}]) == pytest.approx((2 * 600 + 3 * 600 * work_ratio(RECIPE)) / 4)
+    estimate.epoch("a", "search", 600.0)
+    assert estimate.remaining(0, {"a": {}}) == pytest.approx((2 * 600 + 3 * 600 * work_ratio(RECIPE)) / 4)
