@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -17,6 +18,9 @@ from tune.watching.estimate import Warming
 
 _BESIDE = 1.0
 """Seconds that a trial is expected to take beside its epochs until one has ended: it starts, is tested and packed."""
+
+_GROWTH = 0.7
+"""How time grows with the size until two sizes have been seen: with its power of 0.5 on digits, of 0.85 on CIFAR-10."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,45 +53,50 @@ class Planned:
     Args:
         plans: of every trial of the run, by name.
         slots: how many of them run at once.
+        clock: seconds of the wall.
     """
 
-    def __init__(self, plans: Mapping[str, Plan], slots: int) -> None:
-        self.plans, self.slots = plans, max(1, slots)
+    def __init__(self, plans: Mapping[str, Plan], slots: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.plans, self.slots, self.clock = plans, max(1, slots), clock
         self._warming = Warming(self.slots)
         self._seconds: dict[int, list[float]] = defaultdict(list)
-        self._of_trial: dict[str, float] = defaultdict(float)
-        self._beside: list[float] = []
         self._left = dict(plans)
+        self._began: float | None = None
+        self._in_epochs = 0.0
 
     def epoch(self, trial: str, phase: str, seconds: float) -> None:
         """An epoch of some trial is over."""
-        self._of_trial[trial] += seconds
-        if self._warming.measures(seconds) and trial in self.plans:
+        self._began = self.clock() - seconds if self._began is None else self._began
+        self._in_epochs += seconds
+        if self._warming.measures(seconds):
             self._seconds[self.plans[trial].size].append(seconds)
 
     def end(self, trial: str, seconds: float) -> None:
-        """A trial is over that took so many seconds in all."""
+        """A trial is over whose epochs took so many seconds in all."""
         self._left.pop(trial, None)
-        if seconds and trial in self._of_trial:
-            self._beside.append(max(0.0, seconds - self._of_trial[trial]))
 
     def remaining(self, waiting: int, running: Mapping[str, Mapping[str, Any]]) -> float | None:
         """As ``Estimate.remaining``; it knows which trials wait, so their number says nothing new."""
         if not self._seconds:
             return None
-        beside = median(self._beside) if self._beside else _BESIDE
-        done = {name: int(record.get("epoch", 0)) for name, record in running.items()}
-        names = list(self._left)
-        epochs = np.array([max(0, self._left[name].epochs - done.get(name, 0)) for name in names])
-        return (
-            float(epochs @ self._expected(self._left[name].size for name in names) + beside * len(names)) / self.slots
-        )
+        left = list(self._left.items())
+        done = [int(running.get(name, {}).get("epoch", 0)) for name, _ in left]
+        epochs = np.array([max(0, plan.epochs - over) for (_, plan), over in zip(left, done, strict=True)])
+        seconds = epochs @ self._expected([plan.size for _, plan in left]) + self._beside() * len(left)
+        return float(seconds) / self.slots
 
-    def _expected(self, sizes: Iterable[int]) -> np.ndarray:
-        """Seconds of an epoch at each size; in proportion to the size where only one has been seen."""
+    def _beside(self) -> float:
+        """Seconds that a trial costs beside its epochs: what has passed of the slots' time, less all epochs."""
+        ended = len(self.plans) - len(self._left)
+        if not ended or self._began is None:
+            return _BESIDE
+        return max(0.0, self.slots * (self.clock() - self._began) - self._in_epochs) / ended
+
+    def _expected(self, sizes: Sequence[int]) -> np.ndarray:
+        """Seconds of an epoch at each size ``[N]``."""
         seen = {size: median(seconds) for size, seconds in self._seconds.items()}
-        known = np.array([(1.0, size) for size in seen])
         if len(seen) == 1:
-            known[:, 0] = 0.0
-        factors, _ = nnls(known, np.array(list(seen.values())))
+            ((size, seconds),) = seen.items()
+            return seconds * (np.array(sizes, dtype=float) / size) ** _GROWTH
+        factors, _ = nnls(np.array([(1.0, size) for size in seen]), np.array(list(seen.values())))
         return np.array([(1.0, size) for size in sizes]).reshape(-1, 2) @ factors

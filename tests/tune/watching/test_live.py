@@ -10,6 +10,7 @@ from rich.console import Console
 from tests.tune.watching.runs import FIGURES, A, B, Run, report, trial
 from tune.running.facts import AttemptBroke, TrialHung
 from tune.trials.reasons import Broken, CheckpointDamaged, Hung, StorageDelayed
+from tune.watching.estimate import Warming
 from tune.watching.live import LiveTable
 
 FIRST, SECOND = trial(80.5), trial(90)
@@ -26,7 +27,7 @@ def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.Monke
     live.start()
     for of in (FIRST, SECOND):
         live.show(run.start(of))
-    run.ledger.estimate._warming = 0  # the processes have run trials before
+    run.ledger.estimate._warming = Warming(0)  # the processes have run trials before
     run.epochs(FIRST, ("search", 1))
     live.show(report(FIRST, "search", 1))
     live.show(run.end(FIRST, "finished", side_bits=0, bits=[1]))

@@ -10,11 +10,21 @@ from tune.watching.planned import Plan, Planned, plans
 RECIPE = Recipe.preset("digits", strategy="fixed")
 
 
-def estimate(*, slots: int = 1, **planned: Plan) -> Planned:
-    """What the processes begin with is over, and was no measure."""
-    estimate = Planned(planned, slots)
+class Wall:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def estimate(*, slots: int = 1, wall: Wall | None = None, **planned: Plan) -> Planned:
+    """The first epoch of every process is over, and was no measure."""
+    estimate = Planned(planned, slots, wall or Wall())
     for _ in range(slots):
-        estimate.epoch("another", "retrain", 9.0)
+        estimate.epoch("a", "retrain", 9.0)
     return estimate
 
 
@@ -24,11 +34,11 @@ def test_nothing_is_said_before_the_first_measure() -> None:
     assert some.remaining(0, {"a": {"epoch": 1}}) is None
 
 
-def test_at_one_size_time_is_in_proportion_to_it() -> None:
-    """Root of 4 epochs at 8, of which one is over; two trials of 2 epochs at 16; a second for what each does besides."""
-    some = estimate(a=Plan(epochs=4, size=8), b=Plan(epochs=2, size=16), c=Plan(epochs=2, size=16))
+def test_from_one_size_others_are_guessed() -> None:
+    """Root of 4 epochs, 2 of them over; two trials of 2 epochs at 32 times the size; a second for what each does besides."""
+    some = estimate(a=Plan(epochs=4, size=8), b=Plan(epochs=2, size=256), c=Plan(epochs=2, size=256))
     some.epoch("a", "retrain", 0.5)
-    assert some.remaining(2, {"a": {"epoch": 1}}) == pytest.approx(3 * 0.5 + 2 * 2 * 1.0 + 3 * 1.0)
+    assert some.remaining(2, {"a": {"epoch": 2}}) == pytest.approx(2 * 0.5 + 2 * 2 * 0.5 * 32**0.7 + 3 * 1.0)
 
 
 def test_two_sizes_give_what_does_not_grow() -> None:
@@ -36,25 +46,29 @@ def test_two_sizes_give_what_does_not_grow() -> None:
     some = estimate(slots=2, a=Plan(epochs=5, size=10), b=Plan(epochs=5, size=20), c=Plan(epochs=3, size=40))
     for name, seconds in (("a", 0.3), ("b", 0.5), ("b", 0.5)):
         some.epoch(name, "retrain", seconds)
-    running = {"a": {"epoch": 1}, "b": {"epoch": 2}}
-    assert some.remaining(1, running) == pytest.approx((4 * 0.3 + 3 * 0.5 + 3 * 0.9 + 3 * 1.0) / 2)
+    running = {"a": {"epoch": 3}, "b": {"epoch": 2}}
+    assert some.remaining(1, running) == pytest.approx((2 * 0.3 + 3 * 0.5 + 3 * 0.9 + 3 * 1.0) / 2)
 
 
 def test_smaller_epochs_that_took_longer_give_no_negative_time() -> None:
-    some = estimate(a=Plan(epochs=1, size=10), b=Plan(epochs=1, size=20), c=Plan(epochs=1, size=400))
+    some = estimate(a=Plan(epochs=2, size=10), b=Plan(epochs=1, size=20), c=Plan(epochs=1, size=400))
     some.epoch("a", "retrain", 0.5)
     some.epoch("b", "retrain", 0.4)
-    left = some.remaining(1, {"a": {"epoch": 1}, "b": {"epoch": 1}})
+    left = some.remaining(1, {"a": {"epoch": 2}, "b": {"epoch": 1}})
     assert left is not None and 3.0 < left < 3.0 + 0.5
 
 
 def test_what_a_trial_costs_beside_its_epochs_is_learnt_from_those_that_ended() -> None:
-    some = estimate(a=Plan(epochs=2, size=8), b=Plan(epochs=2, size=8))
-    some.epoch("a", "retrain", 0.5)
-    some.epoch("a", "retrain", 0.5)
-    some.end("a", 4.0)
-    assert some.remaining(1, {}) == pytest.approx(2 * 0.5 + 3.0)
-    some.end("b", 0.0)  # failed: nothing is left of it, and it says nothing
+    """Two slots for 12.5 seconds of the wall had 19 seconds of epochs: 6 are left for the one trial that is over."""
+    wall = Wall()
+    wall.seconds = 9.0
+    some = estimate(slots=2, wall=wall, a=Plan(epochs=3, size=8), b=Plan(epochs=9, size=8))
+    some.epoch("b", "retrain", 1.0)
+    wall.seconds = 12.5
+    assert some.remaining(0, {"a": {"epoch": 2}, "b": {"epoch": 1}}) == pytest.approx((9 * 1.0 + 2 * 1.0) / 2)
+    some.end("a", 9.0)
+    assert some.remaining(0, {"b": {"epoch": 1}}) == pytest.approx((8 * 1.0 + (2 * 12.5 - 19)) / 2)
+    some.end("b", 10.0)
     assert some.remaining(0, {}) == 0
 
 
