@@ -67,7 +67,7 @@ def add(
             FINISHED,
             val_accuracy=accuracy,
             test_accuracy=test,
-            bits=[2, 1, 4],
+            bits=[1, 1, 1] if name == "small" else [2, 1, 4],
             energy_mj=1e-3,
             **figures,
             **({} if name == "large" else {"file_bits": 2 * size, "dense_bits": 3 * size}),  # of an earlier version

@@ -137,6 +137,26 @@ def test_filters_hide_trials_and_are_kept_in_the_address(browser: Any, address: 
     wait(browser, "return document.querySelectorAll('#trials tbody tr').length === 8")
 
 
+def test_only_what_trials_differ_in_has_a_filter_and_an_axis(browser: Any, address: str) -> None:
+    """All trials here have the same width; bits are texts, of which every one is a box."""
+    show(browser, address)
+    shown = "[...document.querySelectorAll('[data-filter]')].filter(m => !m.hidden).map(m => m.dataset.filter)"
+    assert browser.execute_script(f"return {shown}") == ["lambda1", "lambda2", "p", "bits", "timesteps", "status"]
+    boxes = "document.querySelectorAll('[data-filter=bits] input')"
+    texts = browser.execute_script(f"return [...{boxes}].map(b => b.parentElement.textContent.trim())")
+    assert texts == ["1 1 1", "2 1 4"]
+    browser.execute_script(f"{boxes}[1].click()")
+    wait(browser, "return document.querySelectorAll('#trials tbody tr').length === 1")
+    fragment = browser.execute_script("return location.hash")
+    show(browser, address)
+    show(browser, address, fragment[1:])
+    assert set(rows(browser)) == {"small"}
+    show(browser, address, "tab=parallel")
+    wait(browser, "return document.getElementById('parallel')?.layout?.xaxis?.ticktext?.length")
+    axes = browser.execute_script("return document.getElementById('parallel').layout.xaxis.ticktext")
+    assert "T" in axes and "C" not in axes
+
+
 @pytest.mark.parametrize(
     "shares",
     [{}, {"size": 0.6}, {"synops": 0.5}, {"size": 0.9, "accuracy": 0.8}, {"size": 0.1, "accuracy": 0.9, "synops": 0.2}],
@@ -338,7 +358,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, address: str) -> None
         show(browser, address)
         small = browser.execute_script(
             """return [...document.querySelectorAll('.menu summary, .chip, [role=tab], .slider input')].filter(e => {
-            const box = e.getBoundingClientRect(); return !e.hidden && (box.height < 24 || box.width < 24); }).map(e => e.outerHTML)"""
+            const box = e.getBoundingClientRect(); return !e.closest('[hidden]') && (box.height < 24 || box.width < 24); }).map(e => e.outerHTML)"""
         )
         assert small == []
     finally:

@@ -183,7 +183,7 @@ def test_pointing_reads_a_network(browser: Any, page: Path, name: str) -> None:
     show(browser, page.as_uri(), "published=0&together=0")
     point_at(browser, "middle", name)
     assert " ".join(text(browser, "#tip").split()) == (
-        "middle λ1 3e-6 λ2 2e-9 p 80 % bits 2 1 4 T 3 validation 95.00 % test 94.00 % "
+        "middle λ1 3e-6 λ2 2e-9 p 80 % C 144 bits 2 1 4 T 3 validation 95.00 % test 94.00 % "
         "a file of 50.0 kB (Eq. 18 25.0 kB, dense 75.0 kB) 0.800 M Bit-SynOps energy 1.00 µJ"
     )
     point_at(browser, EVIL, name)

@@ -1,9 +1,9 @@
-// Filters on λ1, λ2, p, T and state: a menu each, of boxes where there are few values, else of a range.
+// Filters on what trials differ in: a menu each, of boxes where there are few values, else of a range.
 
 import { element, general } from "./format.js";
-import { FILTERS } from "./view.js";
+import { FILTERS, TEXTS } from "./view.js";
 
-const NAMES = { lambda1: "λ1", lambda2: "λ2", p: "p", timesteps: "T", status: "state" };
+const NAMES = { lambda1: "λ1", lambda2: "λ2", p: "p", channels: "C", bits: "bits", timesteps: "T", status: "state" };
 const FEW = 12;
 
 /** @param {(column: string, filter: object | null) => void} choose */
@@ -42,9 +42,10 @@ export function makeFilters(choose, clear) {
       const filter = view.filters[column] ?? null;
       const values = [...new Set(model.all.map((row) => row[column]).filter((value) => value !== null))];
       values.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+      parts.menu.hidden = values.length < 2 && filter === null && column !== "status";
       parts.summary.textContent = `${NAMES[column]}: ${said(filter, values)}`;
       parts.menu.classList.toggle("active", filter !== null);
-      const few = column === "status" || (values.length <= FEW && !(filter && !filter.values));
+      const few = TEXTS.has(column) || (values.length <= FEW && !(filter && !filter.values));
       const key = few ? JSON.stringify(values) : "range";
       if (parts.built !== key) {
         parts.built = key;
@@ -66,7 +67,7 @@ export function makeFilters(choose, clear) {
     const inputs = values.map((value) => {
       const box = element("input", { type: "checkbox" });
       box.of = value;
-      return element("label", {}, box, column === "status" ? value : general(value) + (column === "p" ? " %" : ""));
+      return element("label", {}, box, TEXTS.has(column) ? value : general(value) + (column === "p" ? " %" : ""));
     });
     const all = inputs.map((label) => label.firstChild);
     for (const box of all)

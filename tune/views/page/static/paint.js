@@ -103,7 +103,7 @@ export const tickText = (tick) => (tick >= 1e6 || tick < 1e-4 ? tick.toExponenti
 /** What a trial says at its point, as lines of text; the first is its name. */
 export function trialLines(row, several) {
   const lines = [several ? `${row.experiment} / ${row.trial}` : row.trial];
-  lines.push(`λ1 ${general(row.lambda1)}   λ2 ${general(row.lambda2)}   p ${general(row.p)} %`);
+  lines.push(`λ1 ${general(row.lambda1)}   λ2 ${general(row.lambda2)}   p ${general(row.p)} %   C ${general(row.channels)}`);
   if (row.seeds > 1) lines.push(`mean of ${row.seeds} seeds`);
   if (row.status !== "finished") {
     const epochs = row.phase === null ? "" : `, ${row.phase} epoch ${general(row.epoch)}`;

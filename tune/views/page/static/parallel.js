@@ -114,12 +114,13 @@ function axesOf(rows) {
     logAxis("λ1", of("lambda1")),
     logAxis("λ2", of("lambda2")),
     linearAxis("p (%)", of("p")),
+    linearAxis("C", rows.map((row) => row.channels ?? 0)),
     linearAxis("mean bits", rows.map((row) => mean(NUMBER(row.bits)))),
     linearAxis("T", of("timesteps")),
     scaled("accuracy (%)", errors.map((e) => -Math.log10(e)), marks.tickvals.map((e, k) => [-Math.log10(e), marks.ticktext[k]])),
     logAxis(`${sizeName(rows)} (${size})`, of(SIZE).map((v) => v / bits)),
     logAxis(`Bit-SynOps (${count})`, of(SYNOPS).map((v) => v / worth)),
-  ];
+  ].filter((axis) => new Set(axis.places).size > 1); // what is the same everywhere says nothing
 }
 
 /** Log scale; zero, which has no logarithm, is a tick of its own below the smallest value. */

@@ -1,6 +1,7 @@
 // What the reader has chosen to see. It lives in the address after the #, so that a view can be sent to somebody.
 
-export const FILTERS = ["lambda1", "lambda2", "p", "timesteps", "status"];
+export const FILTERS = ["lambda1", "lambda2", "p", "channels", "bits", "timesteps", "status"];
+export const TEXTS = new Set(["bits", "status"]); // whose values are texts; those of the others are numbers
 const LIMITS = ["size", "synops", "accuracy"];
 
 /** A view with nothing chosen. */
@@ -26,12 +27,12 @@ export function readView(hash) {
     const text = given.get(column);
     if (text === null) continue;
     const range = /^(.*)\.\.(.*)$/.exec(text);
-    if (range && column !== "status") {
+    if (range && !TEXTS.has(column)) {
       const [low, high] = [number(range[1]), number(range[2])];
       if (low !== null || high !== null) view.filters[column] = { low, high };
     } else {
       const values = text.split(",").filter(Boolean);
-      const kept = column === "status" ? values : values.map(Number).filter(Number.isFinite);
+      const kept = TEXTS.has(column) ? values : values.map(Number).filter(Number.isFinite);
       view.filters[column] = { values: kept };
     }
   }
