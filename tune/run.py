@@ -71,7 +71,8 @@ def with_strategy(recipe: Recipe, given: Collection[str], settings: Settings, ex
     if "strategy" in given:
         return recipe
     own_points = bool(settings.points or settings.grid or settings.search)
-    return replace(recipe, strategy=experiment.strategy() or usual_strategy(recipe, given, own_points=own_points))
+    strategy = experiment.strategy() or usual_strategy(recipe, given, own_points=own_points)
+    return Recipe.from_dict({**recipe.to_dict(), "strategy": strategy})
 
 
 def carry_out(

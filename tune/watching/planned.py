@@ -16,10 +16,10 @@ from litesnn.config import Recipe
 from tune.plan.points import Trial
 from tune.watching.estimate import Warming
 
-_BESIDE = 1.0
+_BESIDE = 1.5
 """Seconds that a trial is expected to take beside its epochs until one has ended: it starts, is tested and packed."""
 
-_GROWTH = 0.7
+_GROWTH = 0.65
 """How time grows with the size until two sizes have been seen: with its power of 0.5 on digits, of 0.85 on CIFAR-10."""
 
 
