@@ -25,7 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each of the two
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# Files between whose tests the two processes meet, shorter than others that start clusters.
+# Where the two processes meet: the shortest of the files that start clusters.
 _SHORT = ("benchmarks/test_startup", "cluster/test_slurm", "tune/running/test_scheduler", "tune/running/test_searcher")
 _STANDING = "standing_cluster: "  # how a file's tests ask for it
 

@@ -59,7 +59,7 @@ def loggers(names: Sequence[str], experiment: Experiment) -> list[Callback]:
     return made
 
 
-def _count_none(callbacks: Sequence[Callback]) -> bool:
+def _count_none(callbacks: list[Callback] | None) -> bool:
     """Takes the place of Ray's count of a run's callbacks, for which it loads every logger that is installed, for seconds."""
     return False
 
