@@ -36,12 +36,14 @@ test: $(READY) ## lint, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
-# Reinstalls only when the lock file or the project's own metadata is newer than the environment.
+# Reinstalls only when the lock file or the project's own metadata is newer than the environment. Bytecode is made on all cores,
+# pip would use one; what cannot be compiled, such as templates, is left out as by pip.
 $(READY): requirements.lock pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || { echo "making an environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing $$(grep -c '==' requirements.lock) packages from PyPI into $(VENV), several GB: minutes, and only this once"
-	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --requirement requirements.lock | $(SAY)
+	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --no-compile --requirement requirements.lock | $(SAY)
+	@$(BIN)/python -m compileall -qq -j 0 "$(CURDIR)/$(VENV)/lib" || true
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 	@echo "the environment is ready"

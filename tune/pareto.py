@@ -44,14 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def command() -> int:
-    """The program as a process of its own: prepares what Ray reads from the environment, then as ``main``."""
+    """The program as a process of its own: prepares it, then as ``main``."""
+    prepare()
+    return main()
+
+
+def prepare() -> None:
+    """Sets what Ray reads from the environment, some of it when it is loaded; what is set already stays."""
     # Ray's own notices about its future are for its developers.
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # with verbose=0 the older reporter leaves the screen to us
-    # Ray imports MLflow wherever it is installed, asked for or not; its notices to its makers are not ours to send.
+    # MLflow's notices to its makers are not ours to send.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # trials write their own records; see --log
-    return main()
 
 
 def _with_command(arguments: list[str]) -> list[str]:

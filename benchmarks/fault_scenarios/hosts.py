@@ -70,7 +70,13 @@ class Hosts:
         """Starts a head with room for one trial, a new one of the cluster if there was one; ``inside``: see ``start_node``."""
         port = free_port()
         self.address = f"{ip}:{port}"
-        options = ["--head", f"--port={port}", "--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
+        options = [
+            "--head",
+            f"--port={port}",
+            "--include-dashboard=false",
+            "--no-monitor",
+            f"--ray-client-server-port={free_port()}",
+        ]
         self._start_node(name, options, inside, ip)
 
     def start_node(
@@ -92,7 +98,7 @@ class Hosts:
         options = [*options, *([] if ip == "127.0.0.1" else [f"--node-ip-address={ip}"]), "--num-cpus=1"]
         # Ports of its own choice: several hosts share this machine's.
         ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
-        limits = ["--object-store-memory=100000000", "--disable-usage-stats"]
+        limits = ["--object-store-memory=100000000", "--disable-usage-stats", "--include-log-monitor=false"]
         earlier = self.starts(name)
         for _ in range(_STARTS):
             node = self.start(name, [*before, *program, *ports, *limits, *options])

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import search_value
 from benchmarks.search_value import charged, curve, curves, keep, kept, possible, report
+from tests.tune.clusters import Cluster
 
 TABLE = pd.DataFrame(
     {
@@ -126,7 +127,11 @@ def test_an_unknown_strategy_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_round_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_round_is_kept(
+    standing_cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in standing_cluster.secrets.items():
+        monkeypatch.setenv(name, value)
     short = "--points 0,0,0,8 --search-epochs 1 --retrain-epochs 1 --search-batch 200 --retrain-batch 200".split()
     out, picture = tmp_path / "rows.csv", tmp_path / "curves.png"
     command = [
@@ -141,6 +146,8 @@ def test_a_round_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         str(out),
         "--picture",
         str(picture),
+        "--address",
+        standing_cluster.address,
     ]
     assert search_value.main([*command, *short]) == 0
     rows = pd.read_csv(out)

@@ -1,12 +1,9 @@
-"""A recipe whose trial takes about a second, its data, and a cluster for commands that need no one of their own."""
-
-from collections.abc import Iterator
+"""A recipe whose trial takes about a second, and its data."""
 
 import pytest
 import torch
 
 from litesnn import Recipe
-from tests.tune.clusters import Cluster
 from tune.trials.shared_data import Arrays, load_arrays
 
 TINY = {
@@ -34,11 +31,3 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def data(recipe: Recipe) -> dict[str, Arrays]:
     return load_arrays(recipe, None, False)
-
-
-@pytest.fixture(scope="session")
-def standing_cluster() -> Iterator[Cluster]:
-    """Of one node with two CPUs; starting one takes longer than a run on it."""
-    with Cluster(WANDB_MODE="offline", WANDB_SILENT="true") as cluster:
-        cluster.start_head(cpus=2)
-        yield cluster

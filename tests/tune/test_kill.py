@@ -27,10 +27,10 @@ from tune.trials.shared_data import Arrays
 from tune.trials.trial import search_and_retrain
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-SEARCH, RETRAIN = 2, 10
+SEARCH, RETRAIN = 2, 6
 COMMAND = [*PARETO, *RECIPE, "--retrain-epochs", str(RETRAIN)]
 POINTS = "0,0,0 0,0,50 1e-6,1e-9,80"
-SEED = 20
+SEED = 7
 ORPHANED_S = 60  # Ray notices a dead driver within seconds
 
 
@@ -70,27 +70,25 @@ def test_killed_again_and_again_it_ends_with_the_bits_of_an_undisturbed_run(
         assert _bits(path, content) == _bits(path, undisturbed[path]), path
 
 
-def test_on_a_standing_cluster_rungs_and_study_are_as_before(tmp_path: Path) -> None:
+def test_on_a_standing_cluster_rungs_and_study_are_as_before(standing_cluster: Cluster, tmp_path: Path) -> None:
     """Ray lets the trials of a killed driver go on until it has noticed; the same command is given again at once."""
-    moments = random.Random(SEED + 1)
+    cluster, moments = standing_cluster, random.Random(SEED + 1)
     count = 6
     journal = tmp_path / "study.log"
     experiment = Experiment(tmp_path / "digits")
-    with Cluster() as cluster:
-        cluster.start_head(cpus=2)
-        arguments = [*COMMAND, "--address", cluster.address, "--storage", str(tmp_path), "--early-stopping"]
-        arguments += ["--search", "tpe", "--num-points", str(count), "--optuna-storage", str(journal)]
-        trials = experiment.path / "trials"
-        process = cluster.start(arguments, tmp_path)
-        orphans = _kill_at(cluster, process, trials, moments.randint(4, 30), moments.uniform(0, 0.2))
-        killed = time.monotonic()
-        before, study, rungs = snapshot(trials), _study(journal), _rungs(experiment)
-        process = cluster.start(arguments, tmp_path)
-        wait_until(lambda: not orphans & set(cluster.trials()))
-        assert time.monotonic() - killed < ORPHANED_S
-        print(f"orphans ended after {time.monotonic() - killed:.1f} s")
-        output = process.communicate(timeout=240)[0]
-        assert process.returncode == 0, output
+    arguments = [*COMMAND, "--address", cluster.address, "--storage", str(tmp_path), "--early-stopping"]
+    arguments += ["--search", "tpe", "--num-points", str(count), "--optuna-storage", str(journal)]
+    trials = experiment.path / "trials"
+    process = cluster.start(arguments, tmp_path)
+    orphans = _kill_at(cluster, process, trials, moments.randint(4, 30), moments.uniform(0, 0.2))
+    killed = time.monotonic()
+    before, study, rungs = snapshot(trials), _study(journal), _rungs(experiment)
+    process = cluster.start(arguments, tmp_path)
+    wait_until(lambda: not orphans & set(cluster.trials()))
+    assert time.monotonic() - killed < ORPHANED_S
+    print(f"orphans ended after {time.monotonic() - killed:.1f} s")
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
     after = snapshot(trials)
     _check_nothing_was_done_again(before, after, orphans=len(orphans))
 

@@ -1,4 +1,4 @@
-"""The command on real Ray clusters, most of them its own, with real digits: results, resuming, a killed worker, a diverging point."""
+"""The command on real Ray clusters, two of them its own, with real digits: results, resuming, a killed worker, a diverging point."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.tune.clusters import PARETO, Cluster
+from tests.tune.clusters import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -45,10 +45,10 @@ def start(storage: Path, *more: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def join(cluster: Cluster, storage: Path, *more: str, code: int = 0) -> str:
+def join(cluster: Cluster, storage: Path, *more: str, code: int = 0, cwd: Path | None = None) -> str:
     """The command on a cluster that stands, to its end."""
     place = ["--storage", str(storage), "--address", cluster.address]
-    return cluster.run([*PARETO, *place, *OPTIONS, *more], storage, code)
+    return cluster.pareto([*place, *OPTIONS, *more], cwd or storage, code)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -63,10 +63,11 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def output(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def output(standing_cluster: Cluster, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     points = "0,0,0 1e-6,1e-9,50 1e300,0,50"
-    text = finish(start(storage, "--points", points, "--cpus-per-trial", "2", "--no-early-stopping", cwd=elsewhere))
+    options = ["--points", points, "--cpus-per-trial", "2", "--no-early-stopping"]
+    text = join(standing_cluster, storage, *options, cwd=elsewhere)
     assert list(elsewhere.iterdir()) == []  # nothing in the working directory
     return text
 
@@ -110,9 +111,9 @@ def test_the_plot_is_a_picture(storage: Path, output: str) -> None:
         assert len(set(picture.convert("RGB").get_flattened_data())) > 50
 
 
-def test_repeating_the_command_keeps_what_is_finished(storage: Path, output: str, tmp_path: Path) -> None:
+def test_repeating_the_command_keeps_what_is_finished(standing_cluster: Cluster, storage: Path, output: str) -> None:
     results = {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
-    again = finish(start(storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50", cwd=tmp_path))
+    again = join(standing_cluster, storage, "--points", "0,0,0 1e-6,1e-9,50 1e300,0,50")
     assert "3 trials, 3 of them over before" in again
     assert results == {p: p.read_bytes() for p in (storage / "digits" / "trials").glob("*/*")}
 

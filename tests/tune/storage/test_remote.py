@@ -11,10 +11,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.tune.clusters import PARETO, RECIPE, Cluster, Processes, can_hide_folders, wait_until
+from tests.tune.clusters import PARETO, RECIPE, Cluster, can_hide_folders, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-RUN = [*PARETO, "run", *RECIPE, "--no-early-stopping", "--retrain-epochs"]
+RUN = ["run", *RECIPE, "--no-early-stopping", "--retrain-epochs"]
 TRIAL = "l1_0-l2_0-p_50-seed_0"
 
 
@@ -37,30 +37,32 @@ def store() -> Iterator[dict[str, str]]:
 
 def test_a_run_into_a_bucket_is_killed_continued_and_read(store: dict[str, str], tmp_path: Path) -> None:
     place = ["--storage", "s3://bucket/deep/down"]
-    arguments = [*RUN, "20", "--address", "local", "--points", "0,0,50", *place]
-    with Processes(**store) as processes:
-        process = processes.start(arguments, tmp_path)
+    with Cluster(**store) as cluster:
+        cluster.start_head()
+        arguments = [*RUN, "12", "--address", cluster.address, "--points", "0,0,50", *place]
+        process = cluster.start([*PARETO, *arguments], tmp_path)
         wait_until(lambda: len(_lines(store)) >= 4, process)
-        os.kill(process.pid, signal.SIGKILL)
-        wait_until(lambda: not processes.alive())
+        for pid in (process.pid, *cluster.trials()):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not cluster.trials())
         before = _lines(store)
-        status = processes.run([*PARETO, "status", *place], tmp_path)
+        status = cluster.pareto(["status", *place], tmp_path)
         assert "unfinished" in status or "interrupted" in status
 
-        output = processes.run(arguments, tmp_path)
+        output = cluster.pareto(arguments, tmp_path)
         assert "1 network on the front" in output and "s3://bucket/deep/down/digits/front.csv" in output
         after = _lines(store)
         assert after[: len(before)] == before
-        assert [json.loads(line)["epoch"] for line in after] == [1, 2, *range(1, 21)]
+        assert [json.loads(line)["epoch"] for line in after] == [1, 2, *range(1, 13)]
         assert {"front.csv", "front.png", "trials.csv", "experiment.json"} <= _names(store, "deep/down/digits/")
         model = f"deep/down/digits/trials/{TRIAL}/"
         assert {"genotype.json", "metrics.jsonl", "model.safetensors", "result.json"} <= _names(store, model)
         assert not {"search.pt", "retrain.pt"} & _names(store, model)
 
-        picked = json.loads(processes.run([*PARETO, "pick", "--json", *place], tmp_path))
+        picked = json.loads(cluster.pareto(["pick", "--json", *place], tmp_path))
         assert TRIAL in json.dumps(picked)
         _client(store).delete_object(Bucket="bucket", Key="deep/down/digits/front.csv")
-        processes.run([*PARETO, "report", *place], tmp_path)
+        cluster.pareto(["report", *place], tmp_path)
         assert "front.csv" in _names(store, "deep/down/digits/")
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +78,7 @@ def test_hosts_that_do_not_share_the_storage_are_refused_at_once(tmp_path: Path)
         arguments = [*RUN, "3", "--address", cluster.address, "--points", "0,0,0 0,0,50"]
         for storage in (mine, mine / "new"):
             started = time.monotonic()
-            refused = cluster.run([*arguments, "--storage", str(storage)], elsewhere, code=2)
+            refused = cluster.pareto([*arguments, "--storage", str(storage)], elsewhere, code=2)
             assert time.monotonic() - started < 60
             assert refused.count("\n") == 1 and refused.startswith(
                 f"pareto.py: storage: expected a folder that all hosts of the cluster share, or s3://…, got {storage}"
@@ -84,13 +86,13 @@ def test_hosts_that_do_not_share_the_storage_are_refused_at_once(tmp_path: Path)
         assert not cluster.trials() and list(mine.iterdir()) == list(elsewhere.iterdir()) == []
 
         # Two nodes with one CPU each have two, but not for one trial.
-        refused = cluster.run([*arguments, "--storage", str(shared), "--cpus-per-trial", "2"], elsewhere, code=2)
+        refused = cluster.pareto([*arguments, "--storage", str(shared), "--cpus-per-trial", "2"], elsewhere, code=2)
         assert refused == "pareto.py: cpus-per-trial: expected at most the 1 of the largest node, got 2\n"
-        refused = cluster.run([*arguments, "--storage", str(shared), "--gpus-per-trial", "1"], elsewhere, code=2)
+        refused = cluster.pareto([*arguments, "--storage", str(shared), "--gpus-per-trial", "1"], elsewhere, code=2)
         assert refused == "pareto.py: gpus-per-trial: expected at most the 0 of the largest node, got 1.0\n"
         assert list(shared.iterdir()) == []
 
-        assert "2 finished" in cluster.run([*arguments, "--storage", str(shared)], elsewhere)
+        assert "2 finished" in cluster.pareto([*arguments, "--storage", str(shared)], elsewhere)
         assert not [path for path in shared.rglob("*") if path.name.startswith(".seen")]
 
 

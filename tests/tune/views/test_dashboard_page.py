@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 pytest.importorskip("selenium.webdriver")
 
 from benchmarks.dashboard import browser_here, browsing, serving, wait
-from tests.tune.clusters import PARETO, RECIPE
+from tests.tune.clusters import PARETO, RECIPE, Cluster
 from tests.tune.dashboard_page import (
     EVIL,
     REFERENCE,
@@ -399,20 +398,18 @@ def test_damage_and_a_lost_server_are_said_and_healed(browser: Any, tmp_path: Pa
 
 
 @pytest.mark.cluster
-def test_a_real_run_is_followed_from_nothing_to_its_front(browser: Any, tmp_path: Path) -> None:
+def test_a_real_run_is_followed_from_nothing_to_its_front(
+    standing_cluster: Cluster, browser: Any, tmp_path: Path
+) -> None:
     """The command beside the page: its trials appear while they run, without a reload, and end as its own table says."""
     storage = tmp_path / "results"
     # Two points: with early stopping the worse of them may be stopped after its search.
-    options = "--retrain-epochs 60 --no-early-stopping --address local --name digits --points".split()
+    options = "--retrain-epochs 25 --no-early-stopping --name digits --points".split()
     with serving(storage, interval=0.2) as address:
         browser.get(address)
         wait(browser, "return !document.getElementById('nothing').hidden")
-        run = subprocess.Popen(
-            [*PARETO, "--storage", str(storage), *RECIPE, *options, "0,0,0 1e-6,1e-9,50"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        place = ["--storage", str(storage), "--address", standing_cluster.address]
+        run = standing_cluster.start([*PARETO, *place, *RECIPE, *options, "0,0,0 1e-6,1e-9,50"], tmp_path)
         try:
             wait(browser, "return document.getElementById('summary').textContent.includes('unfinished')")
             output, _ = run.communicate(timeout=300)
