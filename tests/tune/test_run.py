@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from litesnn.config import Recipe
-from tests.tune.clusters import PARETO, Cluster
+from tests.tune.clusters import Cluster
 from tune.run import with_strategy
 from tune.running.settings import Settings
 from tune.storage.store import Experiment
@@ -51,8 +51,8 @@ def test_without_options_families_are_trained_and_nothing_is_searched(
     standing_cluster: Cluster, tmp_path: Path
 ) -> None:
     tiny = "--widths 1,2 --retrain-channels 4 --timesteps 1 --bit-widths 1,4 --retrain-epochs 2 --warm-epochs 1"
-    command = [*PARETO, "--storage", str(tmp_path), "--address", standing_cluster.address, *tiny.split()]
-    output = standing_cluster.run(command, tmp_path)
+    command = ["--storage", str(tmp_path), "--address", standing_cluster.address, *tiny.split()]
+    output = standing_cluster.pareto(command, tmp_path)
     assert "6 trials, 0 of them over before" in output and "nothing is searched" in output
     table = pd.read_csv(tmp_path / "digits" / "trials.csv")
     assert set(table["status"]) == {"finished"} and set(table["search_epochs"]) == {0}
@@ -61,6 +61,6 @@ def test_without_options_families_are_trained_and_nothing_is_searched(
         1,
         1,
     ]  # of two networks of a width one has a parent
-    assert "6 trials, 6 of them over before" in standing_cluster.run(command, tmp_path)
-    refused = standing_cluster.run([*command, "--strategy", "darts"], tmp_path, 2)
+    assert "6 trials, 6 of them over before" in standing_cluster.pareto(command, tmp_path)
+    refused = standing_cluster.pareto([*command, "--strategy", "darts"], tmp_path, 2)
     assert "got another strategy: there 'fixed', here 'darts'; choose another --name" in refused
