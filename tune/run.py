@@ -52,14 +52,17 @@ def run(args: argparse.Namespace) -> None:
     if settings.target:
         parse_target(settings.target)
     experiment = Experiment(storage_path("storage", settings.storage) / (settings.name or args.preset))
-    recipe = with_strategy(recipe, given_options(args, Recipe), settings, experiment)
+    recipe = with_strategy(args.preset, recipe, given_options(args, Recipe), settings, experiment)
     carry_out(settings, recipe, experiment, Design(settings, args.preset, recipe))
 
 
-def with_strategy(recipe: Recipe, given: Collection[str], settings: Settings, experiment: Experiment) -> Recipe:
+def with_strategy(
+    preset: str, recipe: Recipe, given: Collection[str], settings: Settings, experiment: Experiment
+) -> Recipe:
     """The recipe with the strategy that the command names, else the experiment's, else the usual one.
 
     Args:
+        preset: that the recipe was made of.
         recipe: that the command describes.
         given: names of the recipe's fields that it states.
         settings: what it states besides.
@@ -71,7 +74,7 @@ def with_strategy(recipe: Recipe, given: Collection[str], settings: Settings, ex
     if "strategy" in given:
         return recipe
     own_points = bool(settings.points or settings.grid or settings.search)
-    strategy = experiment.strategy() or usual_strategy(recipe, given, own_points=own_points)
+    strategy = experiment.strategy() or usual_strategy(preset, recipe, given, own_points=own_points)
     return Recipe.from_dict({**recipe.to_dict(), "strategy": strategy})
 
 

@@ -17,11 +17,11 @@ OWN_POINTS = Settings(points="1e-6,0,0")
 
 def test_a_new_experiment_has_the_usual_one(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "digits")
-    assert with_strategy(RECIPE, (), Settings(), experiment).strategy == "fixed"
-    assert with_strategy(RECIPE, (), OWN_POINTS, experiment).strategy == "darts"
-    assert with_strategy(RECIPE, ["search_epochs"], Settings(), experiment).strategy == "darts"
+    assert with_strategy("digits", RECIPE, (), Settings(), experiment).strategy == "fixed"
+    assert with_strategy("digits", RECIPE, (), OWN_POINTS, experiment).strategy == "darts"
+    assert with_strategy("digits", RECIPE, ["search_epochs"], Settings(), experiment).strategy == "darts"
     for settings in (Settings(grid="p=0"), Settings(search="random")):
-        assert with_strategy(RECIPE, (), settings, experiment).strategy == "darts"
+        assert with_strategy("digits", RECIPE, (), settings, experiment).strategy == "darts"
     assert not (tmp_path / "digits").exists()
 
 
@@ -30,19 +30,19 @@ def test_an_experiment_keeps_its_own(tmp_path: Path, strategy: str) -> None:
     experiment = Experiment(tmp_path / "digits")
     experiment.open(Recipe.preset("digits", strategy=strategy).to_dict())
     for settings in (Settings(), OWN_POINTS):
-        assert with_strategy(RECIPE, (), settings, experiment).strategy == strategy
+        assert with_strategy("digits", RECIPE, (), settings, experiment).strategy == strategy
 
 
 def test_an_experiment_from_before_there_were_strategies_was_searched(tmp_path: Path) -> None:
     experiment, recipe = Experiment(tmp_path / "digits"), RECIPE.to_dict()
     del recipe["strategy"]
     experiment.open(recipe)
-    assert with_strategy(RECIPE, (), Settings(), experiment).strategy == "darts"
+    assert with_strategy("digits", RECIPE, (), Settings(), experiment).strategy == "darts"
 
 
 def test_what_the_command_names_is_meant(tmp_path: Path) -> None:
     named = Recipe.preset("digits", strategy="random")
-    assert with_strategy(named, ["strategy"], Settings(), Experiment(tmp_path / "digits")) == named
+    assert with_strategy("digits", named, ["strategy"], Settings(), Experiment(tmp_path / "digits")) == named
 
 
 @pytest.mark.cluster

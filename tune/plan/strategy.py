@@ -13,18 +13,23 @@ OF_A_SEARCH = frozenset(
 """Fields of a recipe that a hand-written cell has no use for."""
 
 
-def usual_strategy(recipe: Recipe, given: Collection[str], *, own_points: bool) -> str:
+FAMILIES_WIN = ("digits", "cifar10-small")
+"""Presets in which families of networks are measured to win (docs/results.md); in gsc-small searched cells are better."""
+
+
+def usual_strategy(preset: str, recipe: Recipe, given: Collection[str], *, own_points: bool) -> str:
     """The strategy of a command that names none.
 
-    ``fixed`` where families of networks win (docs/results.md): for the default points of a recipe whose size is the file and in
-    which networks start from each other's weights. Points of the user have λ, and λ needs a search; so do the fields that only
-    a search reads. Else it is the recipe's own.
+    ``fixed`` where families of networks win: for the default points of some presets, as long as size is the file and networks
+    start from each other's weights. Points of the user have λ, and λ needs a search; so do the fields that only a search reads.
+    Else it is the recipe's own.
 
     Args:
+        preset: that the recipe was made of.
         recipe: that the command describes.
         given: names of the recipe's fields that the command states.
         own_points: whether it states points, or how to choose them.
     """
-    families = recipe.size == "file" and recipe.warm_epochs > 0
+    families = preset in FAMILIES_WIN and recipe.size == "file" and recipe.warm_epochs > 0
     asked = own_points or not OF_A_SEARCH.isdisjoint(given)
     return "fixed" if families and not asked else recipe.strategy
