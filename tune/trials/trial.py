@@ -40,7 +40,7 @@ from tune.storage.paths import (
 from tune.storage.store import DIVERGED, FINISHED, TrialFolder
 from tune.trials.patience import Patience
 from tune.trials.reasons import CheckpointDamaged, Notice, sentence, to_plain
-from tune.trials.shared_data import Arrays, from_arrays
+from tune.trials.shared_data import Arrays, on_device
 from tune.trials.trial_log import TrialLog
 
 Report = Callable[[EpochRecord], None]
@@ -293,7 +293,7 @@ def _search(
         patient(lambda: write_text(folder.genotype, found))
         return Genotype.from_json(found)
     held = held_by(point, recipe)
-    run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device, held=held)
+    run = Search(point, recipe, on_device(arrays, device), seed=seed, device=device, held=held)
     attempt.complete(run, [])
     genotype = run.genotype()
     text = genotype.to_json() + "\n"
@@ -313,7 +313,7 @@ def _retrain(
     start: TrialFolder | None,
 ) -> RetrainResult:
     trained = None if start is None else attempt.patient(lambda: _network_of(start, device))
-    run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device, start=trained)
+    run = Retrain(genotype, recipe, on_device(arrays, device), seed=seed, device=device, start=trained)
     searched = [record for record in attempt.folder.read_records() if record["phase"] == Search.name]
     attempt.complete(run, searched)
     return run.finish()
