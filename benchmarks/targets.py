@@ -12,6 +12,7 @@ from benchmarks.record import markdown
 NOT_MEASURED = "not measured"
 BEYOND_CACHE = 4_000_000
 """Neurons from which on the LIF target is judged."""
+
 Results = dict[str, dict[str, Any]]
 Judge = Callable[[float, float], bool]
 

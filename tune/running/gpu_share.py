@@ -37,7 +37,7 @@ def trials_per_gpu(recipe: Recipe) -> int:
 
 
 def gpu_share(recipe: Recipe, nodes: Iterable[Mapping[str, float]], cpus_per_trial: int) -> float:
-    """The share of a GPU for each trial, no smaller than the CPUs beside the GPUs have trials for; 0 without a GPU.
+    """The share of a GPU for each trial, so that no more of them share one than have CPUs of their own; 0 without a GPU.
 
     Args:
         recipe: the widest of the experiment.

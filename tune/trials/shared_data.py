@@ -1,4 +1,4 @@
-"""Data sets as plain arrays, so that Ray's object store can hold one copy for all trials of a node, and a device one per process."""
+"""Data sets as plain arrays, so that Ray's object store holds one copy for all trials of a node, and a GPU one per process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _held: dict[tuple[str, torch.device], Dataset] = {}
 
 
 def to_arrays(dataset: Dataset) -> Arrays:
-    """NumPy arrays, names, and a key that tells these data from all others; the object store maps arrays into every process without copying them."""
+    """NumPy arrays, names, and a key of these data; the object store maps arrays into every process without copying them."""
     arrays: Arrays = {"key": uuid.uuid4().hex, "name": dataset.name, "classes": dataset.classes}
     arrays |= {"mean": dataset.mean.numpy(), "std": dataset.std.numpy()}
     for name in _SPLITS:
