@@ -10,7 +10,9 @@ import torch
 
 from litesnn import InputError, Recipe
 from tests.tune.clusters import PARETO, RECIPE, Cluster
+from tune.running.cluster import resources, with_gpus
 from tune.running.gpu_share import MOST, gpu_share, trials_per_gpu
+from tune.running.settings import Settings
 from tune.trials.trial import device_of
 
 WANTED = {"digits": 8, "cifar10-small": 3, "gsc-small": 2, "cifar10": 1, "cifar100": 1, "gsc": 1}
@@ -62,6 +64,13 @@ def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_of(0.5, True).type == device_of(1, False).type == "cuda" and device_of(0, True).type == "cpu"
 
 
+def test_what_is_given_stays() -> None:
+    for gpus in (0.0, 0.25, 2.0):
+        settings = Settings(gpus_per_trial=gpus)
+        assert with_gpus(settings, Recipe.preset("digits")) is settings and resources(settings)["gpu"] == gpus
+    assert resources(Settings())["gpu"] == 0
+
+
 @pytest.mark.cluster
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU that the cluster claims is there")
 def test_a_cluster_with_a_gpu_shares_it_by_itself(tmp_path: Path) -> None:
@@ -74,5 +83,3 @@ def test_a_cluster_with_a_gpu_shares_it_by_itself(tmp_path: Path) -> None:
         assert [(result["status"], result["device"]) for result in results] == [("finished", "cpu")] * 2
         given = ["--name", "given", "--points", "0,0,0", "--gpus-per-trial", "0.5"]
         assert "gpus-per-trial: expected a GPU that torch can use on " in cluster.run([*command, *given], tmp_path)
-        none = cluster.run([*command, "--name", "none", "--points", "0,0,0", "--gpus-per-trial", "0"], tmp_path)
-        assert "GPU" not in none and "1 finished" in none
