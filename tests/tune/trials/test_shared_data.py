@@ -42,7 +42,13 @@ class Passes:
     def run_epoch(self) -> EpochRecord:
         for split in (self.dataset.train, self.dataset.val):
             assert all(x.device.type == "cuda" for x, _ in eval_batches(self.dataset, split, 100))
-        values: dict[str, Any] = {"loss": 1.0, "val_accuracy": 50.0, "model_size_bits": 100, "bit_synops": 1.0, "timesteps": 1}
+        values: dict[str, Any] = {
+            "loss": 1.0,
+            "val_accuracy": 50.0,
+            "model_size_bits": 100,
+            "bit_synops": 1.0,
+            "timesteps": 1,
+        }
         epoch = len(self.records) + 1
         self.records.append(EpochRecord(phase=self.name, epoch=epoch, epochs=2, seconds=1.0, **values))
         return self.records[-1]
