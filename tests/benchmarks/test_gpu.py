@@ -13,7 +13,8 @@ from litesnn.config import Recipe
 from tune.running.gpu_share import step_seconds, trials_per_gpu
 
 PAGE = (DOCS / "gpu.md").read_text(encoding="utf-8")
-SMALL = Recipe.preset("cifar10-small", widths=(1, 2), search_channels=4, retrain_channels=4, search_batch=4, retrain_batch=4)  # fmt: skip
+TINY = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "search_batch": 4, "retrain_batch": 4}
+SMALL = Recipe.preset("cifar10-small", strategy="darts", **TINY)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

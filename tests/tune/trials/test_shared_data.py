@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,13 @@ def sizes(data: Dataset) -> list[int]:
 def test_search_retraining_and_the_next_trial_share_one_copy_on_the_device(
     watch: Watch, tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
 ) -> None:
-    wanted = sizes(from_arrays(data["search"]))
+    wanted, searching = sizes(from_arrays(data["search"])), replace(recipe, strategy="darts")
     for number, point in enumerate(POINTS):
         # Every trial gets what the object store hands out, a dictionary of its own.
         own = pickle.loads(pickle.dumps(data))
-        search_and_retrain(point, recipe, 0, TrialFolder(tmp_path / str(number)), own, CUDA, lambda record: None)
-        assert (tmp_path / str(number) / "result.json").exists()
+        folder, reported = TrialFolder(tmp_path / str(number)), list[str]()
+        search_and_retrain(point, searching, 0, folder, own, CUDA, lambda record: reported.append(record.phase))
+        assert reported == ["search", "search", "retrain", "retrain"]
     assert sorted(watch.uploads) == wanted
 
 
