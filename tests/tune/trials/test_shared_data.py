@@ -94,13 +94,13 @@ def sizes(data: Dataset) -> list[int]:
 def test_search_retraining_and_the_next_trial_share_one_copy_on_the_device(
     watch: Watch, tmp_path: Path, recipe: Recipe, data: dict[str, Arrays]
 ) -> None:
+    reported: list[EpochRecord] = []
     wanted, searching = sizes(from_arrays(data["search"])), replace(recipe, strategy="darts")
     for number, point in enumerate(POINTS):
         # Every trial gets what the object store hands out, a dictionary of its own.
         own = pickle.loads(pickle.dumps(data))
-        folder, reported = TrialFolder(tmp_path / str(number)), list[str]()
-        search_and_retrain(point, searching, 0, folder, own, CUDA, lambda record: reported.append(record.phase))
-        assert reported == ["search", "search", "retrain", "retrain"]
+        search_and_retrain(point, searching, 0, TrialFolder(tmp_path / str(number)), own, CUDA, reported.append)
+    assert [record.phase for record in reported] == 2 * ["search", "search", "retrain", "retrain"]
     assert sorted(watch.uploads) == wanted
 
 
