@@ -1,7 +1,9 @@
-"""Times steps, evaluation and neurons on this machine's GPU, plain PyTorch against the kernels in Triton.
+"""Times steps, evaluation and neurons on this machine's GPU, plain PyTorch against the kernels in Triton, and trials side by side.
 
-Every row of GPUs that is open elsewhere, in one command. Without a GPU it says so and ends with exit code 2. A step is
-the paper's: CIFAR-10's shapes, random data, the presets' batches; ``--small`` takes the preset ``cifar10-small``.
+Every row of GPUs that is open in the documentation, in one command. Without a GPU it says so and ends with exit code 2. A step is
+the paper's: CIFAR-10's shapes, random data, the preset's batch, for the search four times as many too; ``--small`` takes
+``cifar10-small``. "Busy" is the time of all kernels over that of the step, "waits" are calls in which the host waits for the GPU.
+Several trials are processes that take retraining steps of a small preset at the same time.
 
     python -m benchmarks gpu
 """
@@ -11,28 +13,37 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from benchmarks.launches import Call, operations, steps
-from benchmarks.record import add_repeats, made_on, markdown, progress, settings
+from benchmarks.launches import POINT, SMALL, Call, operations, steps
+from benchmarks.record import add_repeats, made_on, markdown, own_process, progress, settings
 from benchmarks.retrain_step import drawn_genotype
+from benchmarks.search_step import NaiveSearch
 from benchmarks.sides import random_data
 from benchmarks.stand_in import Watch
 from litesnn import gpu
 from litesnn.checks import InputError
-from litesnn.config import Recipe
+from litesnn.config import Recipe, SearchPoint
 from litesnn.neuron import lif_of_sum
 from litesnn.retraining import Retrain
 
 WAYS = ("plain", "kernels")
 WARM_UP = 3
+PROCESSES = (1, 2, 4, 8)
+SECONDS = 10.0
+"""How long trials side by side take steps."""
 NEURONS = (6, 64, 48, 32, 32)
 """T, B, C, H, W of the neurons that are timed alone."""
+
+Work = tuple[Call, dict[str, float]]
+"""A call, and its ``flops`` or its ``bytes`` where they are counted."""
 
 
 def way(name: str) -> AbstractContextManager[object]:
@@ -40,17 +51,22 @@ def way(name: str) -> AbstractContextManager[object]:
     return nullcontext() if name == "kernels" else patch.object(gpu, "device_type", lambda: None)
 
 
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def seconds_of(work: Call, device: torch.device, repeats: int) -> list[float]:
     """Seconds of some calls after a warm-up, the device's work included."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     for _ in range(WARM_UP):
         work()
     found = []
     for _ in range(repeats):
-        wait()
+        wait(device)
         started = time.perf_counter()
         work()
-        wait()
+        wait(device)
         found.append(time.perf_counter() - started)
     return found
 
@@ -63,14 +79,40 @@ def launches_of(work: Call) -> int:
     return watch.count + start.call_count
 
 
-def works(recipe: Recipe, device: torch.device) -> dict[str, tuple[Call, float]]:
-    """What is timed: by name a call, and the operations of its convolutions (0: not counted)."""
-    data = random_data(recipe, max(recipe.retrain_batch, recipe.search_batch)).to(device)
-    x, labels = data.normalise(data.train.inputs), data.train.labels
-    flops, names = operations(recipe), {"search": "search step", "retrain": "retraining step"}
-    found = {names[phase]: (step, flops[phase]) for phase, step in steps(recipe, data, x, labels, device).items()}
+def seen(work: Call, device: torch.device) -> dict[str, Any]:
+    """Seconds of all kernels of a call, and how often the host waits in it."""
+    with torch.profiler.profile(activities=[getattr(torch.profiler.ProfilerActivity, device.type.upper())]) as profile:
+        work()
+        wait(device)
+    events = [event for event in profile.key_averages() if not event.is_user_annotation]  # which span other events
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("warn")
+        try:
+            work()
+        finally:
+            if device.type == "cuda":
+                torch.cuda.set_sync_debug_mode("default")
+    kernels = sum(event.self_device_time_total for event in events) / 1e6
+    return {"kernel_seconds": kernels, "waits": sum("called a synchronizing" in str(each.message) for each in found)}
+
+
+def works(recipe: Recipe, device: torch.device) -> Iterator[tuple[str, Work]]:
+    """What is timed in one precision, by name."""
+    for batch in (recipe.search_batch, 4 * recipe.search_batch):
+        wide = replace(recipe, search_batch=batch)
+        data = random_data(wide, max(batch, recipe.retrain_batch)).to(device)
+        x, labels = data.normalise(data.train.inputs), data.train.labels
+        made, flops = steps(wide, data, x, labels, device), operations(wide)
+        yield f"search step, batch {batch}", (made["search"], {"flops": flops["search"]})
+        if recipe.precision == "fp32":
+            naive, few = NaiveSearch(SearchPoint.named(POINT), wide, data, device=device), (x[:batch], labels[:batch])
+            naive.network.train()
+            yield f"naive search step, batch {batch}", (lambda run=naive, few=few: run.step(*few, *few), {})  # type: ignore[misc]
+    yield f"retraining step, batch {recipe.retrain_batch}", (made["retrain"], {"flops": flops["retrain"]})
     evaluated = Retrain(drawn_genotype(recipe), recipe, data, device=device)
-    return {**found, "evaluation": (lambda: evaluated.evaluate(data.val), 0)}
+    yield "evaluation", (lambda: evaluated.evaluate(data.val), {})
 
 
 def neurons(device: torch.device) -> Call:
@@ -88,21 +130,66 @@ def neurons(device: torch.device) -> Call:
 
 
 def rows(recipe: Recipe, device: torch.device, repeats: int) -> list[dict[str, Any]]:
-    """Everything in both precisions and both ways."""
-    found = []
+    """Everything in both precisions and both ways; what does not fit into the memory is left out."""
+    found: list[dict[str, Any]] = []
+
+    def add(what: str, work: Call, amount: dict[str, float]) -> None:
+        try:
+            found.append({"what": what, **amount, **_both(work, device, repeats)})
+        except torch.OutOfMemoryError:
+            what += ": not enough memory"
+        progress(what)
+
     for precision in ("fp32", "bf16"):
-        for name, (work, flops) in works(replace(recipe, precision=precision), device).items():
-            found.append({"what": f"{name}, {precision}", "flops": flops, **_both(work, device, repeats)})
-            progress(str(found[-1]["what"]))
-    return [*found, {"what": "neurons, fp32", "flops": 0, **_both(neurons(device), device, repeats)}]
+        for name, (work, amount) in works(replace(recipe, precision=precision), device):
+            add(f"{name}, {precision}", work, amount)
+    count = torch.Size(NEURONS).numel()
+    add("neurons, fp32", neurons(device), {"bytes": 16 * count})
+    x = torch.empty(4 * count, device=device)
+    add("a copy", x.clone, {"bytes": 2 * 16 * count})
+    return found
 
 
 def _both(work: Call, device: torch.device, repeats: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in WAYS:
         with way(name):
-            found[name] = {"seconds": seconds_of(work, device, repeats), "launches": launches_of(work)}
+            times = seconds_of(work, device, repeats)
+            found[name] = {"seconds": times, "launches": launches_of(work), **seen(work, device)}
     return found
+
+
+_step: Call | None = None  # of a process that stands for a trial
+
+
+def begin_trial(recipe: Recipe, device: torch.device) -> None:
+    """Runs in a trial's process: builds its retraining step and takes the first ones."""
+    global _step
+    torch.set_num_threads(1)
+    data = random_data(recipe, max(recipe.search_batch, recipe.retrain_batch)).to(device)
+    _step = steps(recipe, data, data.normalise(data.train.inputs), data.train.labels, device)["retrain"]
+    seconds_of(_step, device, 1)
+
+
+def rate(device: torch.device, seconds: float) -> float:
+    """Runs in a trial's process: steps per second over some time."""
+    assert _step is not None
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        for _ in range(10):
+            _step()
+        wait(device)
+        count += 10
+    return count / (time.perf_counter() - started)
+
+
+def together(recipe: Recipe, device: torch.device, processes: int, seconds: float) -> float:
+    """Retraining steps per second of so many processes on one device, all of them together."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(own_process()) for _ in range(processes)]
+        for ready in [worker.submit(begin_trial, recipe, device) for worker in workers]:
+            ready.result()
+        return sum(each.result() for each in [worker.submit(rate, device, seconds) for worker in workers])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -120,26 +207,37 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not torch.cuda.is_available():
         raise InputError("expected a GPU that torch can use, got none: nothing is measured")
     device = torch.device("cuda", torch.cuda.current_device())
-    recipe = Recipe.preset("cifar10-small" if options.small else "cifar10")
-    sizes = {"search_batch": recipe.search_batch, "retrain_batch": recipe.retrain_batch, "repeats": options.repeats}
-    found = rows(recipe, device, options.repeats)
-    return {"settings": sizes, "device": torch.cuda.get_device_name(device), "rows": found}
+    recipe = Recipe.preset("cifar10-small" if options.small else "cifar10", strategy="darts")
+    found, side_by_side = rows(recipe, device, options.repeats), {}
+    for preset in SMALL:
+        small = Recipe.preset(preset, strategy="darts")
+        progress(f"trials of {preset} side by side")
+        side_by_side[preset] = {str(count): together(small, device, count, SECONDS) for count in PROCESSES}
+    sizes = {"preset": "cifar10-small" if options.small else "cifar10", "repeats": options.repeats}
+    name = torch.cuda.get_device_name(device)
+    return {"settings": sizes, "device": name, "rows": found, "side_by_side": side_by_side}
 
 
 def report(result: dict[str, Any]) -> str:
-    """A row for everything that is timed."""
-    header = ["", *(f"{name}, {what}" for what in ("median", "launches", "TFLOP/s") for name in WAYS)]
+    """A row for everything that is timed, and one for each preset whose trials ran side by side."""
+    header = ["", *(f"{name}, {what}" for what in ("median", "launches", "rate", "busy", "waits") for name in WAYS)]
     body = []
     for row in result["rows"]:
         medians = [statistics.median(row[name]["seconds"]) for name in WAYS]
+        amount, unit = (row["flops"] / 1e12, "TFLOP/s") if "flops" in row else (row.get("bytes", 0) / 1e9, "GB/s")
         body.append(
             [
                 row["what"],
                 *(f"{1e3 * median:.2f} ms" for median in medians),
                 *(str(row[name]["launches"]) for name in WAYS),
-                *(f"{row['flops'] / median / 1e12:.1f}" if row["flops"] else "–" for median in medians),
+                *(f"{amount / median:.1f} {unit}" if amount else "–" for median in medians),
+                *(f"{100 * row[name]['kernel_seconds'] / m:.0f} %" for name, m in zip(WAYS, medians, strict=True)),
+                *(str(row[name]["waits"]) for name in WAYS),
                 f"{medians[0] / medians[1]:.2f}",
             ]
         )
+    counts = [str(count) for count in PROCESSES]
+    rates = [[name, *(f"{found[n]:.0f}" for n in counts)] for name, found in result["side_by_side"].items()]
+    beside = markdown(["retraining steps per second of so many processes together", *counts], rates)
     table = markdown([*header, "plain / kernels"], body)
-    return f"{table}\n\n{result['device']}: {settings(result)}.\n\n{made_on(result)}"
+    return f"{table}\n\n{beside}\n\n{result['device']}: {settings(result)}.\n\n{made_on(result)}"

@@ -1,4 +1,4 @@
-"""Counts what a training step of the paper's CIFAR-10 recipe launches on a GPU; runs without one.
+"""Counts what training steps of the paper's CIFAR-10 recipe and of the small presets launch on a GPU; runs without one.
 
 Steps run on fake tensors (``benchmarks.stand_in``), on the plain path and with the kernels of ``litesnn.gpu``. Operations of
 convolutions are those of ``benchmarks.work``; bytes are the sizes of whatever each launch reads and writes.
@@ -28,6 +28,8 @@ from litesnn.retraining import Retrain
 Call = Callable[[], object]
 POINT = "medium"
 WAYS = {"plain": "plain PyTorch", "kernels": "kernels"}
+SMALL = ("cifar10-small", "gsc-small", "digits")
+"""Presets that are counted with the kernels and in their own precision alone."""
 
 
 def steps(recipe: Recipe, data: Dataset, x: Tensor, labels: Tensor, device: torch.device) -> dict[str, Call]:
@@ -49,13 +51,12 @@ def operations(recipe: Recipe) -> dict[str, int]:
     }
 
 
-def counted(precision: str, kernels: bool) -> dict[str, dict[str, Any]]:
-    """Runs in a process of its own: launches and bytes of a step of each phase of the paper's recipe."""
+def counted(recipe: Recipe, kernels: bool) -> dict[str, dict[str, Any]]:
+    """Runs in a process of its own: launches and bytes of a step of each phase."""
     torch.set_num_threads(1)
-    fake, recipe = FakeGpu(), Recipe.preset("cifar10", precision=precision)
-    data = fake.dataset(random_data(recipe, recipe.retrain_batch))
-    x = fake.move(torch.empty(recipe.retrain_batch, *recipe.input_shape))
-    labels = fake.move(torch.empty(recipe.retrain_batch, dtype=torch.int64))
+    fake, batch = FakeGpu(), max(recipe.search_batch, recipe.retrain_batch)
+    data = fake.dataset(random_data(recipe, batch))
+    x, labels = fake.move(torch.empty(batch, *recipe.input_shape)), fake.move(torch.empty(batch, dtype=torch.int64))
     found = {}
     for phase, step in fake.build(lambda device: steps(recipe, data, x, labels, device)).items():
         for strict in (False, True):  # the first step may move tables that stay
@@ -68,27 +69,29 @@ def counted(precision: str, kernels: bool) -> dict[str, dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Every step in both precisions and both ways."""
+    """Every step: of the paper's recipe in both precisions and both ways, of the small presets as they are."""
+    cases: list[tuple[str, dict[str, Any], str]]
+    cases = [("cifar10", {"precision": precision}, way) for precision in ("fp32", "bf16") for way in WAYS]
     rows = []
-    for precision in ("fp32", "bf16"):
-        flops = operations(Recipe.preset("cifar10", precision=precision))
-        for way in WAYS:
-            progress(f"{precision} {way}")
-            with own_process() as process:
-                found = process.submit(counted, precision, way == "kernels").result()
-            phases = {phase: {**row, "flops": flops[phase]} for phase, row in found.items()}
-            rows.append({"precision": precision, "way": way, "phases": phases})
-    return {"settings": {"preset": "cifar10", "point": POINT, "genotype": "drawn by seed"}, "rows": rows}
+    for preset, changes, way in [*cases, *((preset, {}, "kernels") for preset in SMALL)]:
+        recipe = Recipe.preset(preset, **{"strategy": "darts", **changes})
+        progress(f"{preset} {recipe.precision} {way}")
+        with own_process() as process:
+            found = process.submit(counted, recipe, way == "kernels").result()
+        flops = operations(recipe)
+        phases = {phase: {**row, "flops": flops[phase]} for phase, row in found.items()}
+        rows.append({"preset": preset, "precision": recipe.precision, "way": way, "phases": phases})
+    return {"settings": {"point": POINT, "genotype": "drawn by seed"}, "rows": rows}
 
 
 def report(result: dict[str, Any]) -> str:
     """A row for each step."""
     rows = [
         [
-            f"{phase} step, {row['precision']}, {WAYS[row['way']]}",
+            f"{row['preset']}: {phase} step, {row['precision']}, {WAYS[row['way']]}",
             f"{found['launches']:,}",
-            f"{found['flops'] / 1e12:.2f} TFLOP",
-            f"{found['moved'] / 1e9:.1f} GB",
+            f"{found['flops'] / 1e9:,.1f} GFLOP",
+            f"{found['moved'] / 1e9:.2f} GB",
         ]
         for row in result["rows"]
         for phase, found in row["phases"].items()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import faults, inference, launches, lif, search_step, startup, targets
+from benchmarks import faults, gpu, inference, launches, lif, search_step, startup, targets
 from benchmarks.record import RESULTS
 from litesnn.checks import InputError
 from litesnn.files import write_text
@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "lif": lif.report,
     "inference": inference.report,
     "startup": startup.report,
+    "gpu": gpu.report,
     "launches": launches.report,
     "faults": faults.report,
 }

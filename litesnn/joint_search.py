@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from litesnn.config import Recipe, SearchPoint
 from litesnn.cost import CostModel, DerivedCost, derived_cost
 from litesnn.data import load
 from litesnn.data.batches import batch_count
-from litesnn.data.dataset import Dataset, Split
+from litesnn.data.dataset import Dataset
 from litesnn.data.split import halves
 from litesnn.device import check_device
 from litesnn.evaluate import evaluate
@@ -209,15 +210,14 @@ class Search(Phase):
 
     def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
         recipe = self.recipe
-        weight_split = arch_split = self.dataset.train
-        if recipe.arch_batch == "held_out":
-            weight_split, arch_split = self._halves()
-        arch_batches = self._endless(arch_split, generator)
+        members, held_out = self._halves if recipe.arch_batch == "held_out" else (None, None)
+        arch_batches = self._endless(held_out, generator)
         self.network.train()
         total: Tensor | float = 0.0
-        batches = batch_count(len(weight_split), recipe.search_batch, drop_last=True)
+        samples = len(self.dataset.train) if members is None else len(members)
+        batches = batch_count(samples, recipe.search_batch, drop_last=True)
         done = 0
-        for x, labels in self._pass(weight_split, generator):
+        for x, labels in self._pass(members, generator):
             progress = (self.epoch + done / batches) / self.epochs
             rate = learning_rate(recipe, recipe.weight_lr, recipe.weight_lr_min, progress)
             set_learning_rate(self.weight_optimizer, rate)
@@ -227,18 +227,20 @@ class Search(Phase):
             on_batch(self.epoch, done, batches)
         return float(total) / done
 
-    def _endless(self, split: Split, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _endless(self, members: Tensor | None, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of pass after pass: one half may hold a batch less than the other."""
         while True:
-            yield from self._pass(split, generator)
+            yield from self._pass(members, generator)
 
-    def _pass(self, split: Split, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._batches(split, self.recipe.search_batch, generator, use_cutout=False)
+    def _pass(self, members: Tensor | None, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._batches(self.recipe.search_batch, generator, use_cutout=False, members=members)
 
-    def _halves(self) -> tuple[Split, Split]:
-        train = self.dataset.train
-        first, second = halves(train.labels, self.recipe.split_seed)
-        return train.take(first), train.take(second)
+    @cached_property
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        """Which training samples the first pass of an iteration gets and which the second; indices on the device."""
+        labels = self.dataset.train.labels
+        first, second = halves(labels, self.recipe.split_seed)
+        return first.to(labels.device), second.to(labels.device)
 
     def _inside(self) -> dict[str, Any]:
         with torch.no_grad():

@@ -231,7 +231,7 @@ def _read(field: str, text: str, hint: Any) -> Any:
         return tuple(read_integer(field, part) for part in text.replace(",", " ").split())
     if hint is int:
         return read_integer(field, text)
-    return read_number(field, text) if hint is float else text
+    return read_number(field, text) if hint in (float, float | None) else text
 
 
 def _known_reason(error: BaseException) -> str | None:

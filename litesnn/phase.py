@@ -20,7 +20,7 @@ from litesnn.checks import LARGEST_SEED, InputError, check_integer
 from litesnn.config import Recipe
 from litesnn.cost import DerivedCost
 from litesnn.data.batches import train_batches
-from litesnn.data.dataset import Dataset, Split
+from litesnn.data.dataset import Dataset
 from litesnn.objective import DivergedError
 
 OnBatch = Callable[[int, int, int], None]
@@ -123,12 +123,12 @@ class Phase(ABC):
         return {}
 
     def _batches(
-        self, split: Split, batch_size: int, generator: torch.Generator, *, use_cutout: bool
+        self, batch_size: int, generator: torch.Generator, *, use_cutout: bool, members: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over ``split`` in the present epoch, as ``train_batches`` gives it."""
+        """One pass over the training split, or over its ``members``, in the present epoch, as ``train_batches`` gives it."""
         return train_batches(
             self.dataset,
-            split,
+            self.dataset.train,
             batch_size,
             self.recipe,
             generator,
@@ -136,6 +136,7 @@ class Phase(ABC):
             drop_last=True,
             seed=self.seed,
             epoch=self.epoch,
+            members=members,
         )
 
     @property

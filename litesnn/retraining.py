@@ -156,12 +156,12 @@ class Retrain(Phase):
         )
 
     def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
-        recipe, size, split = self.recipe, self.recipe.retrain_batch, self.dataset.train
+        recipe, size = self.recipe, self.recipe.retrain_batch
         self.network.train()
         total: Tensor | float = 0.0
-        batches = batch_count(len(split), size, drop_last=True)
+        batches = batch_count(len(self.dataset.train), size, drop_last=True)
         done = 0
-        for x, labels in self._batches(split, size, generator, use_cutout=True):
+        for x, labels in self._batches(size, generator, use_cutout=True):
             progress = (self.epoch + done / batches) / self.epochs
             set_learning_rate(self.weight_optimizer, learning_rate(recipe, recipe.retrain_lr, 0.0, progress))
             if self.score_optimizer is not None:  # the masks must come to rest with the weights

@@ -54,6 +54,7 @@ class Launch:
         reference: of the hypervolume.
         data: arrays of both phases.
         slots: how many trials the cluster runs at once.
+        cpu_instead: whether a trial whose GPU torch cannot use takes a CPU, as nobody has asked for GPUs.
         goals: at which the run ends before all trials are over.
         console: where progress is shown.
     """
@@ -64,6 +65,7 @@ class Launch:
     reference: Reference
     data: dict[str, Arrays]
     slots: int
+    cpu_instead: bool
     goals: Goals
     console: Console
 
@@ -120,6 +122,7 @@ class Launch:
             "parent": parent,
             "recipe": self.recipe.to_dict(),
             "folder": str(self.experiment.trial(trial.name).path),
+            "cpu_instead": self.cpu_instead,
         }
 
     def _estimate(self, count: int) -> Estimate:

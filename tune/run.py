@@ -32,7 +32,7 @@ from tune.plan.study import check_storage, make_sampler
 from tune.reading import make_console, show_and_write
 from tune.results.goals import Goals, parse_target
 from tune.results.reference import reference_of
-from tune.running.cluster import check_shared, connect, slots
+from tune.running.cluster import check_shared, connect, slots, with_gpus
 from tune.running.settings import Settings
 from tune.storage.paths import storage_path
 from tune.storage.store import Experiment
@@ -113,16 +113,20 @@ def carry_out(
     wanted = design.trials(space)
     over = experiment.outcomes()
     todo = None if wanted is None else [trial for trial in wanted if trial.name not in over]
-    reference = reference_of(design.widest(wanted))
+    widest = design.widest(wanted)
+    reference = reference_of(widest)
     goals = Goals(target=settings.target, patience=settings.until_stalled, reference=reference)
     enough = goals.reached(experiment.table()) if over else ""
     if enough:
         todo = []
-    room = 0
+    room, cpu_instead = 0, settings.gpus_per_trial is None
     if todo is None or todo:
         with console.status("waiting for Ray"):
             connect(settings.address)
+        settings = with_gpus(settings, widest)
         room = slots(settings)
+        if cpu_instead and settings.gpus_per_trial:
+            console.print(f"there are GPUs, each trial gets {settings.gpus_per_trial:g} of one (--gpus-per-trial)")
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
     experiment.open(recipe.to_dict(), reference, measured)
@@ -136,6 +140,7 @@ def carry_out(
         reference=reference,
         data=data,
         slots=room,
+        cpu_instead=cpu_instead,
         goals=goals,
         console=console,
     )

@@ -33,8 +33,9 @@ def train_batches(
     drop_last: bool,
     seed: int = 0,
     epoch: int = 0,
+    members: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One shuffled pass over ``split``.
+    """One shuffled pass over ``split``, or over some samples of it.
 
     Args:
         dataset: gives the statistics.
@@ -43,9 +44,10 @@ def train_batches(
         recipe: its data group says what is done to an image.
         generator: CPU generator; one draw for the order, then draws for each batch's augmentation.
         use_cutout: whether ``recipe.cutout`` applies (it does in retraining only).
-        drop_last: leave out an incomplete last batch; a split smaller than one batch is given whole even so.
+        drop_last: leave out an incomplete last batch; a pass smaller than one batch is given whole even so.
         seed: which half of the images alternating flips mirror first.
         epoch: from 0; says whose turn it is to be flipped.
+        members: int64 [m] on the data set's device, which samples of ``split`` the pass is over; None: all.
 
     Yields:
         x float32 [B, C, H, W] and y int64 [B]. Crop and flip act on raw pixels, so that a border of zeros is black;
@@ -54,15 +56,17 @@ def train_batches(
     Raises:
         InputError: ``batch_size`` is less than 1.
     """
-    count = batch_count(len(split), batch_size, drop_last=drop_last)
-    order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    samples = len(split) if members is None else len(members)
+    count = batch_count(samples, batch_size, drop_last=drop_last)
+    order = torch.randperm(samples, generator=generator).to(split.labels.device)
     alternating = recipe.horizontal_flip and recipe.flip_order == "alternating"
-    mirrored = flip_alternating(len(split), seed, epoch).to(order.device) if alternating else None
+    mirrored = flip_alternating(samples, seed, epoch).to(order.device) if alternating else None
     for number in range(count):
-        index = order[number * batch_size : (number + 1) * batch_size]
+        place = order[number * batch_size : (number + 1) * batch_size]
+        index = place if members is None else members[place]
         x = random_crop(split.inputs[index], recipe.crop_padding, generator, recipe.crop_border)
         if recipe.horizontal_flip:
-            x = flip(x, flip_by_chance(len(x), generator) if mirrored is None else mirrored[index])
+            x = flip(x, flip_by_chance(len(x), generator) if mirrored is None else mirrored[place])
         x = dataset.normalise(x)
         if split.inputs.dtype == torch.float32:  # features of clips
             x = warp_time(x, recipe.time_shift, recipe.time_stretch, generator)

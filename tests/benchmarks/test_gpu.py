@@ -1,6 +1,7 @@
 """The benchmark of GPUs: without one it says so; what it would do there runs on a CPU. The page's estimates follow from what is counted."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from benchmarks import gpu, launches
 from benchmarks.pages import DOCS
 from benchmarks.record import begin, load, run
 from litesnn.config import Recipe
+from tune.running.gpu_share import step_seconds, trials_per_gpu
 
-SMALL = Recipe.preset("cifar10-small", widths=(1, 2), search_channels=4, retrain_channels=4, search_batch=4, retrain_batch=4)  # fmt: skip
+PAGE = (DOCS / "gpu.md").read_text(encoding="utf-8")
+TINY = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "search_batch": 4, "retrain_batch": 4}
+SMALL = Recipe.preset("cifar10-small", strategy="darts", **TINY)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -26,11 +30,31 @@ def test_every_row_is_timed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(gpu, "WARM_UP", 0)
     monkeypatch.setattr(gpu, "NEURONS", (2, 1, 4, 4, 4))
     rows = gpu.rows(SMALL, torch.device("cpu"), 1)
-    result = {**begin("gpu"), "settings": {}, "device": "cpu", "rows": rows}
-    names = [f"{what}, {p}" for p in ("fp32", "bf16") for what in ("search step", "retraining step", "evaluation")]
-    assert [row["what"] for row in result["rows"]] == [*names, "neurons, fp32"]
+    beside = {"cifar10-small": {"1": 100.0, "2": 190.0, "4": 350.0, "8": 400.0}}
+    result = {**begin("gpu"), "settings": {}, "device": "cpu", "rows": rows, "side_by_side": beside}
+    steps = ["search step, batch 4", "search step, batch 16", "retraining step, batch 4", "evaluation"]
+    names = {f"{what}, {precision}" for what in steps for precision in ("fp32", "bf16")}
+    names |= {f"naive search step, batch {batch}, fp32" for batch in (4, 16)} | {"neurons, fp32", "a copy"}
+    assert {row["what"] for row in rows} == names and len(rows) == len(names)
     text = gpu.report(result)
-    assert all(name in text for name in names) and "TFLOP/s" in text
+    assert all(f"| {name} |" in text for name in names) and "TFLOP/s" in text and "GB/s" in text
+    assert "| cifar10-small | 100 | 190 | 350 | 400 |" in text
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_add_their_steps() -> None:
+    """Each takes at least one round of ten steps; nothing is said about how many a CPU has time for."""
+    assert all(gpu.together(SMALL, torch.device("cpu"), count, 0.01) > 0 for count in (1, 2))
+
+
+def test_what_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def both(work: object, device: object, repeats: int) -> dict[str, object]:
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(gpu, "NEURONS", (2, 1, 4, 4, 4))
+    monkeypatch.setattr(gpu, "_both", both)
+    assert gpu.rows(SMALL, torch.device("cpu"), 1) == []
+    assert "naive search step, batch 16, fp32: not enough memory" in capsys.readouterr().err
 
 
 def test_launches_are_those_of_operators_and_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,21 +74,42 @@ def test_launches_are_those_of_operators_and_of_ours(monkeypatch: pytest.MonkeyP
 
 
 def test_the_stored_counts_are_a_fifth() -> None:
-    rows = {(row["precision"], row["way"]): row["phases"] for row in load("launches")["rows"]}
-    for (precision, way), phases in rows.items():
+    rows = {(row["preset"], row["precision"], row["way"]): row["phases"] for row in load("launches")["rows"]}
+    assert {preset for preset, _, _ in rows} == {"cifar10", *launches.SMALL}
+    for (preset, precision, way), phases in rows.items():
         for phase, found in phases.items():
-            assert found["flops"] == launches.operations(Recipe.preset("cifar10", precision=precision))[phase]
-            if way == "kernels":
-                assert found["launches"] <= rows[precision, "plain"][phase]["launches"] / 5
+            recipe = Recipe.preset(preset, precision=precision, strategy="darts")
+            assert found["flops"] == launches.operations(recipe)[phase]
+            if way == "kernels" and preset == "cifar10":
+                assert found["launches"] <= rows[preset, precision, "plain"][phase]["launches"] / 5
+
+
+def seconds(row: dict[str, Any], found: dict[str, Any]) -> tuple[float, float, float]:
+    """Of products, memory and host, by the formulas of docs/gpu.md: 494.7 and 989.4 TFLOP/s by 0.3, 3.35 TB/s by 0.6, 10 µs a launch."""
+    rate = {"fp32": 494.7e12, "bf16": 989.4e12}[row["precision"]] * 0.3
+    return found["flops"] / rate, found["moved"] / (3.35e12 * 0.6), found["launches"] * 1e-5
 
 
 def test_the_estimates_of_the_page_follow_from_the_counts() -> None:
-    """By the formulas of docs/gpu.md: 494.7 and 989.4 TFLOP/s by 0.3, 3.35 TB/s by 0.6, 10 microseconds a launch."""
-    page = (DOCS / "gpu.md").read_text(encoding="utf-8")
     for row in load("launches")["rows"]:
         for phase, found in row["phases"].items():
-            products = found["flops"] / ({"fp32": 494.7e12, "bf16": 989.4e12}[row["precision"]] * 0.3)
-            memory, host = found["moved"] / (3.35e12 * 0.6), found["launches"] * 1e-5
-            times = (products, memory, host, max(products + memory, host))
-            name = f"{phase} step, {row['precision']}, {launches.WAYS[row['way']]}"
-            assert f"| {name} | {' | '.join(f'{1e3 * time:.1f} ms' for time in times)} |" in page
+            products, memory, host = seconds(row, found)
+            if row["preset"] == "cifar10":
+                times = (products, memory, host, max(products + memory, host))
+                cells = [f"{phase} step, {row['precision']}, {launches.WAYS[row['way']]}"]
+                cells += [f"{1e3 * time:.1f} ms" for time in times]
+            else:
+                device = products + memory
+                cells = [f"{row['preset']}, {phase} step", f"{1e3 * host:.2f} ms", f"{1e3 * device:.2f} ms"]
+                cells += [f"{host / device:.1f}"]
+            assert f"| {' | '.join(cells)} |" in PAGE
+
+
+def test_the_share_of_a_trial_follows_the_counts() -> None:
+    """What ``tune`` estimates from a recipe is within a quarter, for the networks small enough to share a GPU."""
+    for row in load("launches")["rows"]:
+        if row["preset"] != "cifar10":
+            products, memory, host = seconds(row, row["phases"]["retrain"])
+            by_rule = step_seconds(Recipe.preset(row["preset"]))
+            assert by_rule == pytest.approx((host, products + memory), rel=0.25), row["preset"]
+            assert f"| `{row['preset']}` | {trials_per_gpu(Recipe.preset(row['preset']))} |" in PAGE

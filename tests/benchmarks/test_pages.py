@@ -63,6 +63,29 @@ def test_verdicts_by_hand() -> None:
     assert ends[-2:] == ["0.9 × as fast, at least | missed", "0.50 s | met"]
 
 
+def test_verdicts_of_gpus_by_hand() -> None:
+    times = {"neurons, fp32": 1.0, "a copy": 1.6, "retraining step, batch 50, fp32": 0.04}
+    times |= {
+        f"{kind}search step, batch {batch}, fp32": t for kind, t in (("", 0.03), ("naive ", 0.9)) for batch in (30, 120)
+    }
+
+    def ends(**changes: float) -> list[str]:
+        rows = [
+            {"what": what, "kernels": {"seconds": [t, t, 9.0], "kernel_seconds": 0.95 * t, "waits": 0, **changes}}
+            for what, t in times.items()
+        ]
+        found = table({"gpu": {"rows": rows}}).splitlines()[2:]
+        return [
+            " | ".join(part.strip() for part in row.split("|")[4:6]) for row in found if "GPU" in row or "H200" in row
+        ]
+
+    assert ends() == ["80 % | met", "95 % | met", "30.0 × | met", "0.65 h, 2.07 h | met"]
+    assert ends(waits=1)[1] == "0 % | missed"
+    assert ends(kernel_seconds=0.02)[1] == "67 % | missed"
+    del times["naive search step, batch 120, fp32"]  # did not fit
+    assert ends() == ["not measured | –"] * 4
+
+
 def test_the_command_writes_pages_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in PAGES:
         (tmp_path / name).write_text("<!-- begin lif -->\nold\n<!-- end lif -->\n")

@@ -96,6 +96,18 @@ def test_flips_happen_only_where_the_recipe_says_so():
         assert (x[..., 0] > x[..., 1]).any() == flip
 
 
+@pytest.mark.parametrize("flip_order", ["random", "alternating"])
+def test_a_pass_over_some_samples_gives_what_a_copy_of_them_gives(flip_order):
+    dataset, members = _dataset(20), torch.tensor([1, 2, 3, 5, 8, 13, 19])
+    recipe = Recipe.preset("digits", crop_padding=1, horizontal_flip=True, flip_order=flip_order, cutout=2)
+    ways = [{"split": dataset.train.take(members)}, {"split": dataset.train, "members": members}]
+    options = {"batch_size": 3, "recipe": recipe, "use_cutout": True, "drop_last": True, "epoch": 1}
+    passes = [list(train_batches(dataset, generator=_generator(), **options, **way)) for way in ways]
+    assert len(passes[0]) == len(passes[1]) == 2
+    for (x, y), (other_x, other_y) in zip(*passes, strict=True):
+        assert torch.equal(x, other_x) and torch.equal(y, other_y)
+
+
 def test_evaluation_is_in_order_complete_and_not_augmented():
     dataset = _dataset()
     batches = list(eval_batches(dataset, dataset.test, 4))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.search_step import NaiveSearch
 from benchmarks.stand_in import FakeGpu, HostWaitError, Watch
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset
@@ -84,6 +85,20 @@ def test_a_retraining_step(
     with gpu.watch(strict=True) as watch:
         loss = run.step(x, labels)
     assert not first.waits and loss.device == gpu.device and watch.launches["_fused_adam_"] == 1
+
+
+def test_naive_execution_runs_there(
+    gpu: FakeGpu,
+    tiny_recipe: Callable[..., Recipe],  # noqa: F811
+    tiny_dataset: Dataset,  # noqa: F811
+) -> None:
+    """What the benchmark holds the search step against."""
+    run = gpu.build(lambda device: NaiveSearch(POINT, tiny_recipe(), gpu.dataset(tiny_dataset), device=device))
+    x, labels = batch(gpu, run)
+    run.network.train()
+    with gpu.watch(strict=False) as watch:
+        loss = run.step(x, labels, x, labels)
+    assert loss.device == gpu.device and watch.launches["convolution_backward"] >= 20
 
 
 ROW, LABELS = torch.ones(6), torch.zeros(8, dtype=torch.int64)  # on the host
@@ -198,6 +213,17 @@ def test_evaluation_waits_once_however_many_batches(
         assert watch.waits == ["_local_scalar_dense"] and not watch.uploads and not watch.on_host
         assert found.rates.device == gpu.device and found.samples == 12
         assert watch.launches["argmax"] == -(-12 // size)
+
+
+def test_an_epoch_with_held_out_batches_waits_once_as_well(
+    gpu: FakeGpu,
+    tiny_recipe: Callable[..., Recipe],  # noqa: F811
+    tiny_dataset: Dataset,  # noqa: F811
+) -> None:
+    run = search_of(gpu, tiny_recipe(arch_batch="held_out", search_batch=4), tiny_dataset)
+    run._halves = tuple(gpu.move(torch.empty(12, dtype=torch.int64)) for _ in range(2))  # fake labels have no classes
+    watch = epoch(gpu, run)
+    assert watch.waits == ["_local_scalar_dense"] and watch.launches["convolution_backward"] >= 3 * 4
 
 
 @pytest.mark.parametrize("kind", ["search", "retrain"])

@@ -143,16 +143,18 @@ class Cluster(Processes):
         assert found == code, output
         return output
 
-    def start_head(self, cpus: int = 1, *, dashboard: bool = False) -> None:
+    def start_head(self, cpus: int = 1, *, gpus: int = 0, dashboard: bool = False) -> None:
         """Starts the head and waits until it is there.
 
         Args:
             cpus: its CPUs.
+            gpus: GPUs that it claims to have.
             dashboard: with Ray's dashboard, which takes jobs, and all that ``ray start`` starts by itself. Without, a
                 dozen processes fewer, which take longer to start than all others: no dashboard, no autoscaler, nobody
                 who carries logs to drivers.
         """
         options = ["--head", f"--port={self.port}", f"--ray-client-server-port={_free_port()}", f"--num-cpus={cpus}"]
+        options += [f"--num-gpus={gpus}"] if gpus else []
         if dashboard:
             options += ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard_port}"]
         else:

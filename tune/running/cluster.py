@@ -8,6 +8,7 @@ import socket
 import sys
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from litesnn.checks import InputError, fail
+from litesnn.config import Recipe
+from tune.running.gpu_share import gpu_share
 from tune.running.settings import Settings
 
 _SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
@@ -117,7 +120,20 @@ def _close_token() -> None:
 
 def resources(settings: Settings) -> dict[str, float]:
     """What Ray gives to a trial."""
-    return {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+    return {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial or 0}
+
+
+def with_gpus(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with a share of a GPU for each trial where none was given.
+
+    Args:
+        settings: of a command that has joined its cluster.
+        recipe: the widest of the experiment.
+    """
+    if settings.gpus_per_trial is not None:
+        return settings
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return replace(settings, gpus_per_trial=gpu_share(recipe, nodes, settings.cpus_per_trial))
 
 
 def slots(settings: Settings) -> int:

@@ -33,7 +33,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def _setting(default: Any, group: str, text: str, metavar: str | None = None) -> Any:
     if isinstance(default, bool):
         text += f" (default: {'on' if default else 'off'})"
-    elif default not in ("", ()):  # where nothing is the default, the text says what happens then
+    elif default not in ("", (), None):  # where nothing is the default, the text says what happens then
         text += f" (default: {default:g})" if isinstance(default, float) else f" (default: {default})"
     metadata = {"group": group, "help": text} | ({"metavar": metavar} if metavar else {})
     return field(default=default, metadata=metadata)
@@ -140,7 +140,12 @@ class Settings:
         "WHERE",
     )
     cpus_per_trial: int = _setting(1, "resources", "CPU threads of a trial", "N")
-    gpus_per_trial: float = _setting(0.0, "resources", "GPUs of a trial; a fraction shares one", "N")
+    gpus_per_trial: float | None = _setting(
+        None,
+        "resources",
+        "GPUs of a trial; a fraction shares one (default: on a cluster with GPUs a share by the size of the network, else 0)",
+        "N",
+    )
     trial_timeout: str = _setting(
         "4h",
         "resources",
@@ -159,10 +164,11 @@ class Settings:
         check_number("noise-margin", self.noise_margin, minimum=0, below=100)
         check_integer("until-stalled", self.until_stalled, minimum=0)
         check_integer("cpus-per-trial", self.cpus_per_trial, minimum=1)
-        check_number("gpus-per-trial", self.gpus_per_trial, minimum=0)
+        if self.gpus_per_trial is not None:
+            check_number("gpus-per-trial", self.gpus_per_trial, minimum=0)
+            if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+                raise fail("gpus-per-trial", "a fraction below 1 or a whole number", self.gpus_per_trial)
         check_integer("max-concurrent", self.max_concurrent, minimum=0)
-        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-            raise fail("gpus-per-trial", "a fraction below 1 or a whole number", self.gpus_per_trial)
         if self.compare:
             check_choice("compare", self.compare, COMPARED)
         for logger in self.log:

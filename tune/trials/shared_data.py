@@ -1,7 +1,8 @@
-"""Data sets as plain arrays, so that Ray's object store can hold one copy for all trials of a node."""
+"""Data sets as plain arrays, so that Ray's object store holds one copy for all trials of a node, and a GPU one per process."""
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,16 @@ from litesnn.config import Recipe
 from litesnn.data import Dataset, Progress, Split, load
 
 _SPLITS = ("train", "val", "test")
+_MOST_HELD = 2
+"""Data sets of an experiment: that of the search and that of the retraining."""
 Arrays = dict[str, Any]
+
+_held: dict[tuple[str, torch.device], Dataset] = {}
 
 
 def to_arrays(dataset: Dataset) -> Arrays:
-    """NumPy arrays and names; the object store maps arrays into every process without copying them."""
-    arrays: Arrays = {"name": dataset.name, "classes": dataset.classes}
+    """NumPy arrays, names, and a key of these data; the object store maps arrays into every process without copying them."""
+    arrays: Arrays = {"key": uuid.uuid4().hex, "name": dataset.name, "classes": dataset.classes}
     arrays |= {"mean": dataset.mean.numpy(), "std": dataset.std.numpy()}
     for name in _SPLITS:
         split: Split = getattr(dataset, name)
@@ -36,6 +41,25 @@ def from_arrays(arrays: Arrays) -> Dataset:
         }
         mean, std = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["std"])
     return Dataset(arrays["name"], tuple(arrays["classes"]), splits["train"], splits["val"], splits["test"], mean, std)
+
+
+def on_device(arrays: Arrays, device: torch.device) -> Dataset:
+    """The data set of ``arrays`` on a device; all phases of all trials that this process runs share one copy there.
+
+    Nobody may write to its tensors. On a CPU they are the arrays' own memory, and nothing is copied or kept.
+
+    Args:
+        arrays: of ``to_arrays``, also after a way through the object store.
+        device: where the tensors shall be.
+    """
+    if device.type == "cpu":
+        return from_arrays(arrays)
+    place = arrays["key"], device
+    if place not in _held:
+        while len(_held) >= _MOST_HELD:
+            del _held[next(iter(_held))]
+        _held[place] = from_arrays(arrays).to(device)
+    return _held[place]
 
 
 def load_arrays(

@@ -40,7 +40,7 @@ from tune.storage.paths import (
 from tune.storage.store import DIVERGED, FINISHED, TrialFolder
 from tune.trials.patience import Patience
 from tune.trials.reasons import CheckpointDamaged, Notice, sentence, to_plain
-from tune.trials.shared_data import Arrays, from_arrays
+from tune.trials.shared_data import Arrays, on_device
 from tune.trials.trial_log import TrialLog
 
 Report = Callable[[EpochRecord], None]
@@ -52,13 +52,14 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
 
     Args:
         config: ``point`` (λ1, λ2, p and, if it is not the recipe's, C), ``seed``, ``recipe``, ``folder``, ``trial``, its name, and
-            ``parent``, the name of the trial from whose weights it starts, or nothing.
+            ``parent``, the name of the trial from whose weights it starts, or nothing; ``cpu_instead``, whether a CPU will do where
+            torch cannot use the GPU.
         data: arrays of both phases, from the object store.
     """
     resources = ray_tune.get_context().get_trial_resources().required_resources
     release_memory()
     prepare_cpu(max(1, int(resources.get("CPU", 1))))
-    device = torch.device("cuda" if resources.get("GPU", 0) else "cpu")
+    device = device_of(resources.get("GPU", 0), config.get("cpu_instead", False))
     cap_gpu_memory(device, resources.get("GPU", 0))
     point = SearchPoint(**config["point"])
     folder = TrialFolder(storage_path("folder", config["folder"]))
@@ -97,6 +98,23 @@ def run_trial(config: dict[str, Any], data: dict[str, Arrays]) -> None:
         raise
     with suppress(InputError):
         log.ended(folder.read_result())
+
+
+def device_of(gpus: float, cpu_instead: bool) -> torch.device:
+    """Where a trial with so much of a GPU trains.
+
+    Args:
+        gpus: what Ray gave to it.
+        cpu_instead: whether a CPU will do where torch cannot use the GPU.
+
+    Raises:
+        InputError: torch cannot use the GPU that was asked for.
+    """
+    if not gpus or (cpu_instead and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError(f"gpus-per-trial: expected a GPU that torch can use on {platform.node()}, got none")
+    return torch.device("cuda")
 
 
 def _show(text: str) -> None:
@@ -293,7 +311,7 @@ def _search(
         patient(lambda: write_text(folder.genotype, found))
         return Genotype.from_json(found)
     held = held_by(point, recipe)
-    run = Search(point, recipe, from_arrays(arrays).to(device), seed=seed, device=device, held=held)
+    run = Search(point, recipe, on_device(arrays, device), seed=seed, device=device, held=held)
     attempt.complete(run, [])
     genotype = run.genotype()
     text = genotype.to_json() + "\n"
@@ -313,7 +331,7 @@ def _retrain(
     start: TrialFolder | None,
 ) -> RetrainResult:
     trained = None if start is None else attempt.patient(lambda: _network_of(start, device))
-    run = Retrain(genotype, recipe, from_arrays(arrays).to(device), seed=seed, device=device, start=trained)
+    run = Retrain(genotype, recipe, on_device(arrays, device), seed=seed, device=device, start=trained)
     searched = [record for record in attempt.folder.read_records() if record["phase"] == Search.name]
     attempt.complete(run, searched)
     return run.finish()
