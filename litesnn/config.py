@@ -153,6 +153,11 @@ class Recipe:
         "search",
         "where a network comes from: the paper's joint search, chance (cell, bits and T drawn evenly), or a hand-written cell",
     )
+    link: Literal["skip", "conv3x3"] = _setting(
+        "skip",
+        "search",
+        "strategy fixed: how a node reads the node before it; conv3x3 gives a deeper cell with more weights",
+    )
     search_epochs: int = _setting(50, "search", "epochs of the search")
     search_batch: int = _setting(30, "search", "batch size of the search")
     weight_lr: float = _setting(0.025, "search", "highest SGD learning rate of the weights")
@@ -363,6 +368,7 @@ class Recipe:
         check_integer("psi_warmup_epochs", self.psi_warmup_epochs, minimum=0)
         check_integer("aux_cell", self.aux_cell, minimum=0, maximum=self.cells)
         check_choice("strategy", self.strategy, ("darts", "random", "fixed"))
+        check_choice("link", self.link, PRIMITIVES)
         check_choice("size", self.size, ("eq18", "file"))
         check_choice("arch_batch", self.arch_batch, ("same", "held_out"))
         check_choice("bit_decoding", self.bit_decoding, ("largest", "expected"))

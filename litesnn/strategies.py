@@ -42,7 +42,7 @@ def unsearched(point: SearchPoint, recipe: Recipe, seed: int) -> Genotype | None
         learnt = Genotype(nodes=nodes, bits=bits, timesteps=draw.randint(1, recipe.timesteps), p=point.p)
     else:
         learnt = Genotype(
-            nodes=hand_written(recipe.nodes),
+            nodes=hand_written(recipe.nodes, recipe.link),
             bits=(recipe.bit_widths[-1],) * recipe.cells,
             timesteps=recipe.timesteps,
             p=point.p,
@@ -50,7 +50,12 @@ def unsearched(point: SearchPoint, recipe: Recipe, seed: int) -> Genotype | None
     return held_by(point, recipe).decoded(learnt)
 
 
-def hand_written(nodes: int) -> tuple[tuple[tuple[int, str], ...], ...]:
-    """A cell that nobody searched: a convolution of each input, then each node adds one of the newer input to the node before."""
+def hand_written(nodes: int, link: str) -> tuple[tuple[tuple[int, str], ...], ...]:
+    """A cell that nobody searched: a convolution of each input, then each node adds one of the newer input to the node before.
+
+    Args:
+        nodes: how many.
+        link: operation by which a node reads the node before it.
+    """
     first = ((0, "conv3x3"), (1, "conv3x3"))
-    return (first, *(((1, "conv3x3"), (1 + node, "skip")) for node in range(1, nodes)))
+    return (first, *(((1, "conv3x3"), (1 + node, link)) for node in range(1, nodes)))

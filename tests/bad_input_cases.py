@@ -23,6 +23,7 @@ RECIPE_CASES = [
     ("--flip-order never", "flip_order: expected one of random, alternating"),
     ("--crop-border black", "crop_border: expected one of zeros, reflect"),
     ("--crop-padding 8 --crop-border reflect", "crop_padding: expected less than height and width"),
+    ("--link conv1x1", "link: expected one of conv3x3, skip"),
     ("--bit-decoding middle", "bit_decoding: expected one of largest, expected"),
     ("--size bytes", "size: expected one of eq18, file"),
     ("--timestep-loss -1", "timestep_loss: expected a finite number at least 0 and at most 1"),

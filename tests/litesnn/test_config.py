@@ -149,6 +149,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("rate_gradient", 0),
     ("arch_batch", "other"),
     ("bit_decoding", "middle"),
+    ("link", "conv1x1"),
     ("size", "bytes"),
     ("strategy", "evolution"),
     ("retrain_epochs", 0),
@@ -292,6 +293,7 @@ BEYOND_THE_PAPER: dict[str, Any] = {
     "size": "eq18",
     "strategy": "darts",
     "bit_decoding": "largest",
+    "link": "skip",
     "operations": ("conv3x3", "skip"),
 }
 

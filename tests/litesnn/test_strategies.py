@@ -29,12 +29,15 @@ def test_a_search_is_the_only_strategy_without_a_network_beforehand() -> None:
 
 
 def test_the_hand_written_cell() -> None:
-    assert hand_written(1) == (((0, "conv3x3"), (1, "conv3x3")),)
-    assert hand_written(3) == (
-        ((0, "conv3x3"), (1, "conv3x3")),
-        ((1, "conv3x3"), (2, "skip")),
-        ((1, "conv3x3"), (3, "skip")),
-    )
+    assert hand_written(1, "skip") == (((0, "conv3x3"), (1, "conv3x3")),)
+    for link in ("skip", "conv3x3"):
+        assert hand_written(3, link) == (
+            ((0, "conv3x3"), (1, "conv3x3")),
+            ((1, "conv3x3"), (2, link)),
+            ((1, "conv3x3"), (3, link)),
+        )
+        found = unsearched(FREE, recipe("fixed", link=link), 3)
+        assert found is not None and found.nodes == hand_written(2, link)
     network = unsearched(FREE, recipe("fixed"), 3)
     assert network is not None and network == unsearched(FREE, recipe("fixed"), 4)
     assert (network.bits, network.timesteps, network.p) == ((4, 4, 4), 4, 0)

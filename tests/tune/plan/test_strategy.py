@@ -39,5 +39,5 @@ def test_the_size_of_the_paper_and_networks_that_start_from_nothing_keep_the_sea
 def test_every_field_of_the_search_is_one_of_it_or_said_to_be_none() -> None:
     """A field that is added to the group has to be decided on: ``score_lr`` trains masks in retraining as well."""
     of_group = {field.name for field in fields(Recipe) if field.metadata["group"] == "search"}
-    assert of_group - OF_A_SEARCH == {"strategy", "size", "score_lr"}
+    assert of_group - OF_A_SEARCH == {"strategy", "link", "size", "score_lr"}
     assert {field.name for field in fields(Recipe)} > OF_A_SEARCH
