@@ -74,13 +74,13 @@ def inherited_accuracy(
     def forward(x: Tensor) -> Output:
         return network(x, genotype.timesteps, chosen, measure_rates=True)
 
-    _measure_statistics(network, forward, dataset)
+    measure_statistics(network, forward, dataset)
     network.eval()
     return evaluate(forward, dataset, dataset.val, genotype.timesteps).accuracy
 
 
 @torch.no_grad()
-def _measure_statistics(network: Network, forward: Callable[[Tensor], Output], dataset: Dataset) -> None:
+def measure_statistics(network: Network, forward: Callable[[Tensor], Output], dataset: Dataset) -> None:
     """Sets every batch norm's running statistics to the means of those of batches from all over the training split."""
     count = min(len(dataset.train), STATISTICS_SAMPLES)
     chosen = torch.linspace(0, len(dataset.train) - 1, count, device=dataset.train.labels.device).long()

@@ -9,7 +9,7 @@ from benchmarks.record import load
 
 NAMES = set(
     "cells dashboard faults gpu held_out inference launches lif pages pressure recordings retrain_step search_step "
-    "search_value startup".split()
+    "search_value selection startup".split()
 )
 
 
