@@ -1,4 +1,4 @@
-"""How well scores rank cells: Kendall's tau, how far cells differ beyond what seeds add, and what choosing by a score wins."""
+"""How well scores rank cells: Kendall's tau, and how far cells differ beyond what seeds add."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import f_oneway, kendalltau, sem
+from scipy.stats import f_oneway, kendalltau
 
 from benchmarks.record import markdown
-
-DRAWS = 16
-"""Cells that are drawn from softmax(alpha) to choose among."""
-REPEATS = 1000
-"""Of those draws per search."""
 
 
 @dataclass(frozen=True)
@@ -117,37 +112,13 @@ def variances(accuracies: np.ndarray) -> dict[str, float]:
     }
 
 
-def choices(found: Measured, value: np.ndarray) -> dict[str, np.ndarray]:
-    """What each rule gets of a value of the cells ``[cells]``, by search ``[searches]``."""
-    draw, drawn = np.random.default_rng(0), []
-    for alpha, inherited in zip(found.alpha, found.inherited, strict=True):
-        shares = np.exp(alpha) / np.exp(alpha).sum()
-        among = draw.choice(len(shares), size=(REPEATS, DRAWS), p=shares)
-        drawn.append(value[among[np.arange(REPEATS), inherited[among].argmax(axis=1)]].mean())
-    return {
-        "argmax of alpha": value[found.alpha.argmax(axis=1)],
-        "best inherited accuracy of all cells": value[found.inherited.argmax(axis=1)],
-        f"best inherited accuracy of {DRAWS} drawn": np.array(drawn),
-        "largest cell": np.full(len(drawn), value[found.size == found.size.max()].mean()),
-        "any cell": np.full(len(drawn), value.mean()),
-    }
-
-
 def report(rows: pd.DataFrame) -> str:
-    """Three tables: ranks, spread, and what rules choose."""
+    """Two tables: ranks and spread."""
     found = Measured.of(rows)
     spread = [variances(found.validation), variances(found.test)]
     spreads = [[name, *(f"{values[name]:.3g}" for values in spread)] for name in spread[0]]
-    accuracies, sizes = (choices(found, value) for value in (found.test.mean(axis=0), found.size / 8e3))
-    first, *others = accuracies
-    chosen = [[first, f"{accuracies[first].mean():.2f}", "", f"{sizes[first].mean():.2f}"]]
-    for name in others:
-        leads = accuracies[name] - accuracies[first]
-        lead = f"{leads.mean():+.2f} ± {sem(leads):.2f}"
-        chosen.append([name, f"{accuracies[name].mean():.2f}", lead, f"{sizes[name].mean():.2f}"])
-    header = [f"cell taken, mean of {len(found.alpha)} searches", "test %", "over argmax", "size kB (Eq. 18)"]
     after = f"after retraining, {len(found.test)} seeds"
-    return "\n\n".join([taus(found), markdown([after, "validation", "test"], spreads), markdown(header, chosen)])
+    return "\n\n".join([taus(found), markdown([after, "validation", "test"], spreads)])
 
 
 def draw(rows: pd.DataFrame, file: Path) -> None:

@@ -144,7 +144,6 @@ WAYS: dict[str, tuple[Callable[[Supernet, Cells], Scores], dict[str, int]]] = {
     "masked one at a time": (masked, {}),
     "single paths": (single_paths, {"search_epochs": 2}),
     "annealed alpha": (annealed, {}),
-    "10 times the rate of alpha": (by_alpha, {"alpha_lr": 10}),
 }
 """What gives the scores, and factors on the recipe's fields; an epoch of single paths has one pass in place of two."""
 FROM_CELLS = {"argmax of alpha": "alpha_score", "inherited accuracy": "inherited_accuracy"}

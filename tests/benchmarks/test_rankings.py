@@ -1,4 +1,4 @@
-"""Ranks, spread and choices of a table that is small enough to do by hand, and of the committed one."""
+"""Ranks and spread of a table that is small enough to do by hand, and of the committed one."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.rankings import Measured, choices, report, taus, variances
+from benchmarks.rankings import Measured, report, taus, variances
 
 DATA = Path(__file__).parents[2] / "docs" / "data" / "cells-digits.csv"
 
@@ -73,20 +73,8 @@ def test_equal_cells_differ_by_nothing() -> None:
     assert found["over cells, less what seeds add"] == 0 and found["intraclass correlation"] < 0
 
 
-def test_rules_take_their_cells() -> None:
-    """a has 92 on test, b 83, c 74."""
-    found = Measured.of(rows())
-    rules = choices(found, found.test.mean(axis=0))
-    assert rules["argmax of alpha"].tolist() == [92, 74]
-    assert rules["best inherited accuracy of all cells"].tolist() == [92, 92]
-    assert rules["largest cell"].tolist() == [83, 83] and rules["any cell"].tolist() == [83, 83]
-    assert choices(found, found.size)["argmax of alpha"].tolist() == [20, 10]
-    drawn = rules["best inherited accuracy of 16 drawn"]
-    assert 91.9 < drawn[0] <= 92 and 88 < drawn[1] < 92  # a is drawn once in 11 times in the second search
-
-
 def test_the_committed_table_is_what_the_code_reads() -> None:
     found = pd.read_csv(DATA)
-    for space in found["space"].unique():
+    for space in found.loc[found["phase"] == "search", "space"].unique():
         text = report(found[found["space"] == space])
-        assert "nan" not in text and text.count("\n\n") == 3 and "largest cell" in text
+        assert "nan" not in text and text.count("\n\n") == 2 and "intraclass" in text

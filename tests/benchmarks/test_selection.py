@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks import selection
 from benchmarks.cell_space import cells_of
-from benchmarks.cells import POINT, best_written
-from benchmarks.selection import WAYS, Supernet, annealed, damages, lead, single_paths
+from benchmarks.cells import POINT, Kept, Space, best_written, command_line
+from benchmarks.selection import WAYS, Supernet, annealed, damages, file_kb, lead, report, single_paths
 from litesnn import Recipe
 from litesnn.cell import EdgeConvs
 from litesnn.data import load
@@ -133,6 +133,51 @@ def test_the_temperature_falls_epoch_by_epoch() -> None:
     best = max(scores, key=scores.__getitem__)
     sharp = best_written((10 * shares).log_softmax(-1).tolist(), run.recipe, cells)
     assert scores[best] == pytest.approx(sharp[best][0], abs=1e-4)
+
+
+def test_what_ways_take_by_hand(tmp_path: Path) -> None:
+    """Five cells of 90, 80, 70, 60 and 50 %, one more with the second seed. The largest has 70 % at each width."""
+    options = command_line("selection", "").parse_args(
+        "digits --retrain-channels 4 --searches 2 --seeds 2 --cells 3".split()
+    )
+    kept, after = Kept(tmp_path / "selection.csv"), Kept(tmp_path / "cells.csv")
+    recipe = Recipe.preset("digits", retrain_channels=4)
+    space, narrow = (Space(options, dataclasses.replace(recipe, retrain_channels=channels)) for channels in (4, 2))
+    kb = {cell: file_kb(space, cell) for cell in space.cells}
+    cells = sorted(space.cells, key=lambda cell: (cell != max(kb, key=lambda one: kb[one]), cell))
+    worth = dict(zip(cells, (70, 90, 80, 60, 50), strict=True))
+    for seed in (0, 1):
+        for cell in cells:
+            # The first search's alpha prefers 90 %, the second's 50 %; inherited accuracy prefers 80 %, all other ways the largest.
+            scores = {"alpha_score": worth[cell] * (1 - 2 * seed), "inherited_accuracy": float(worth[cell] == 80)}
+            after.add(
+                {"space": space.name, "phase": "search", "seed": seed}, [{"cell": cell, "core_seconds": 9.0, **scores}]
+            )
+            own = {"space": space.name, "phase": "retrain", "seed": seed}
+            after.add(own, [{"cell": cell, "test_accuracy": worth[cell] + seed}])
+            for way in WAYS:
+                kept.add(
+                    {"space": space.name, "way": way, "seed": seed},
+                    [{"cell": cell, "core_seconds": 7, "score": -kb[cell] == -max(kb.values())}],
+                )
+        after.add(
+            {"space": narrow.name, "phase": "retrain", "seed": seed}, [{"cell": cells[0], "test_accuracy": 70 + seed}]
+        )
+    lines = {line.split(" | ")[0]: line.split(" | ")[1:] for line in report(space, kept, after).splitlines()}
+    drawn = np.mean([worth[cell] for cell in space.drawn])
+    argmax, inherited, masked = (
+        lines[f"| {way}"] for way in ("argmax of alpha", "inherited accuracy", "masked one at a time")
+    )
+    assert argmax[1:4] == ["70.50", "+0.00 ± 0.00", "+0.00 ± 20.00"] and argmax[7] == "9.0"
+    assert inherited[0] == f"2 × {cells[2]}" and inherited[1:5] == [
+        "80.50",
+        "+10.00 ± 20.00",
+        "+10.00 ± 0.00",
+        "+10.00 ± 0.00",
+    ]
+    assert masked[0] == f"2 × {cells[0]}" and masked[3:5] == ["+0.00 ± 0.00"] * 2 and masked[7] == "7.0"
+    assert masked[5] == f"{70 - drawn:+.2f} ± 0.00" and masked[6] == f"{max(kb.values()):.2f}"
+    assert argmax[8].split(" |")[0] == "+0.00 ± 1.41"  # 1 and -1
 
 
 def test_the_error_of_a_lead_is_of_searches_and_of_seeds() -> None:
