@@ -39,8 +39,7 @@ WARM_UP = 3
 PROCESSES = (1, 2, 4, 8)
 SECONDS = 10.0
 """How long trials side by side take steps."""
-NEURONS = (6, 64, 48, 32, 32)
-"""T, B, C, H, W of the neurons that are timed alone."""
+NEURONS = (6, 64, 48, 32, 32)  # T, B, C, H, W of those that are timed alone
 
 Work = tuple[Call, dict[str, float]]
 """A call, and its ``flops`` or its ``bytes`` where they are counted."""
@@ -87,13 +86,12 @@ def seen(work: Call, device: torch.device) -> dict[str, Any]:
     events = [event for event in profile.key_averages() if not event.is_user_annotation]  # which span other events
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        if device.type == "cuda":
-            torch.cuda.set_sync_debug_mode("warn")
+        say_waits = torch.cuda.set_sync_debug_mode if device.type == "cuda" else lambda mode: None
+        say_waits("warn")
         try:
             work()
         finally:
-            if device.type == "cuda":
-                torch.cuda.set_sync_debug_mode("default")
+            say_waits("default")
     kernels = sum(event.self_device_time_total for event in events) / 1e6
     return {"kernel_seconds": kernels, "waits": sum("called a synchronizing" in str(each.message) for each in found)}
 
@@ -134,8 +132,13 @@ def rows(recipe: Recipe, device: torch.device, repeats: int) -> list[dict[str, A
     found: list[dict[str, Any]] = []
 
     def add(what: str, work: Call, amount: dict[str, float]) -> None:
+        both: dict[str, Any] = {}
         try:
-            found.append({"what": what, **amount, **_both(work, device, repeats)})
+            for name in WAYS:
+                with way(name):
+                    seconds = seconds_of(work, device, repeats)
+                    both[name] = {"seconds": seconds, "launches": launches_of(work), **seen(work, device)}
+            found.append({"what": what, **amount, **both})
         except torch.OutOfMemoryError:
             what += ": not enough memory"
         progress(what)
@@ -147,15 +150,6 @@ def rows(recipe: Recipe, device: torch.device, repeats: int) -> list[dict[str, A
     add("neurons, fp32", neurons(device), {"bytes": 16 * count})
     x = torch.empty(4 * count, device=device)
     add("a copy", x.clone, {"bytes": 2 * 16 * count})
-    return found
-
-
-def _both(work: Call, device: torch.device, repeats: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in WAYS:
-        with way(name):
-            times = seconds_of(work, device, repeats)
-            found[name] = {"seconds": times, "launches": launches_of(work), **seen(work, device)}
     return found
 
 

@@ -47,6 +47,7 @@ def searched(recipe: Recipe, term: str, value: float, seed: int) -> dict[str, An
     row["mean_bits"] = round(float((shares.bits.detach() @ torch.tensor(recipe.bit_widths).float()).mean()), 3)
     supernet = run.network.eval()
     rates = evaluate(lambda x: supernet(x, time, shares, measure_rates=True), run.dataset, run.dataset.val, time).rates
+    row["mean_timesteps"] = round(sum(t * share for t, share in enumerate(shares.timesteps.tolist(), start=1)), 3)
     for decoding in DECODINGS:
         run.recipe = Recipe.from_dict({**recipe.to_dict(), "bit_decoding": decoding})
         genotype = run.genotype()
