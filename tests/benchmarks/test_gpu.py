@@ -48,11 +48,11 @@ def test_processes_beside_each_other_add_their_steps() -> None:
 
 
 def test_what_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def both(work: object, device: object, repeats: int) -> dict[str, object]:
+    def seconds_of(work: object, device: object, repeats: int) -> list[float]:
         raise torch.OutOfMemoryError("no more")
 
     monkeypatch.setattr(gpu, "NEURONS", (2, 1, 4, 4, 4))
-    monkeypatch.setattr(gpu, "_both", both)
+    monkeypatch.setattr(gpu, "seconds_of", seconds_of)
     assert gpu.rows(SMALL, torch.device("cpu"), 1) == []
     assert "naive search step, batch 16, fp32: not enough memory" in capsys.readouterr().err
 

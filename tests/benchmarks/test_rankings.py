@@ -87,6 +87,6 @@ def test_rules_take_their_cells() -> None:
 
 def test_the_committed_table_is_what_the_code_reads() -> None:
     found = pd.read_csv(DATA)
-    for space in found["space"].unique():
+    for space in found.loc[found["phase"] == "search", "space"].unique():
         text = report(found[found["space"] == space])
         assert "nan" not in text and text.count("\n\n") == 3 and "largest cell" in text

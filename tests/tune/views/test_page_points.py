@@ -102,7 +102,7 @@ def test_a_point_says_what_it_is_and_opens_its_best_network(browser: Any, many: 
     show(browser, many.as_uri(), "")
     point_at(browser, "wide-seed_0")
     assert " ".join(text(browser, "#tip").split()).startswith(
-        "wide λ1 0 λ2 0 p 0 % mean of 3 seeds validation 90.00 % ± 10.5 ~ test 90.00 %"
+        "wide λ1 0 λ2 0 p 0 % C 144 mean of 3 seeds validation 90.00 % ± 10.5 ~ test 90.00 %"
     )
     click_point(browser, "wide-seed_0")
     wait(browser, "return document.getElementById('panel-title').textContent === 'wide-seed_0'")
