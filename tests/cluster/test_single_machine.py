@@ -23,7 +23,7 @@ import pytest
 
 from tests.tune.clusters import RECIPE, ROOT, Processes, copy_project, output_of, wait_until
 
-TINY = " ".join([*RECIPE, "--retrain-epochs", "3", "--no-early-stopping", "--points", "'0,0,50 0,0,80'"])
+TINY = " ".join([*RECIPE, "--retrain-epochs", "20", "--no-early-stopping", "--points", "'0,0,50 0,0,80'"])
 
 
 def commands() -> list[str]:
