@@ -201,10 +201,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not torch.cuda.is_available():
         raise InputError("expected a GPU that torch can use, got none: nothing is measured")
     device = torch.device("cuda", torch.cuda.current_device())
-    recipe = Recipe.preset("cifar10-small" if options.small else "cifar10", strategy="darts")
+    recipe = Recipe.preset("cifar10-small" if options.small else "cifar10")
     found, side_by_side = rows(recipe, device, options.repeats), {}
     for preset in SMALL:
-        small = Recipe.preset(preset, strategy="darts")
+        small = Recipe.preset(preset)
         progress(f"trials of {preset} side by side")
         side_by_side[preset] = {str(count): together(small, device, count, SECONDS) for count in PROCESSES}
     sizes = {"preset": "cifar10-small" if options.small else "cifar10", "repeats": options.repeats}

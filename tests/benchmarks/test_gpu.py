@@ -14,7 +14,7 @@ from tune.running.gpu_share import step_seconds, trials_per_gpu
 
 PAGE = (DOCS / "gpu.md").read_text(encoding="utf-8")
 TINY = {"widths": (1, 2), "search_channels": 4, "retrain_channels": 4, "search_batch": 4, "retrain_batch": 4}
-SMALL = Recipe.preset("cifar10-small", strategy="darts", **TINY)
+SMALL = Recipe.preset("cifar10-small", **TINY)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -78,7 +78,7 @@ def test_the_stored_counts_are_a_fifth() -> None:
     assert {preset for preset, _, _ in rows} == {"cifar10", *launches.SMALL}
     for (preset, precision, way), phases in rows.items():
         for phase, found in phases.items():
-            recipe = Recipe.preset(preset, precision=precision, strategy="darts")
+            recipe = Recipe.preset(preset, precision=precision)
             assert found["flops"] == launches.operations(recipe)[phase]
             if way == "kernels" and preset == "cifar10":
                 assert found["launches"] <= rows[preset, precision, "plain"][phase]["launches"] / 5
