@@ -14,6 +14,7 @@ from tune.views.page import one_file
 from tune.views.page.files import MODULES, json_element, page_text, static_text
 from tune.views.page.one_file import joined_modules, render_page
 
+FOLDER = Path(one_file.__file__).parent / "static"
 HOSTILE = "</script><script>alert(1)</script><!--heading--> & \u2028"
 
 
@@ -24,17 +25,19 @@ def render() -> str:
 
 def test_each_module_comes_after_those_that_it_needs() -> None:
     text = joined_modules()
-    place = {name: text.index(f"const ${name.removesuffix('.js')} = (() => {{") for name in MODULES}
+    place = {name: text.index(f"const ${name.removesuffix('.js').replace('/', '_')} = (() => {{") for name in MODULES}
     for name in MODULES:
-        for needed in re.findall(r'from "\./([\w-]+\.js)"', static_text(name)):
-            assert place[needed] < place[name], (name, needed)
+        folder = (FOLDER / name).parent
+        for needed in re.findall(r'from "(\..*?)"', static_text(name)):
+            path = (folder / needed).resolve().relative_to(FOLDER).as_posix()
+            assert place[path] < place[name], (name, needed)
     assert not re.search(r"^(import|export)\b", text, re.MULTILINE)
 
 
 def test_exports_and_renamed_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = {
-        "b.js": "export const one = 1;\nexport function two() { return one + 1; }\nexport async function three() {}\n",
-        "a.js": 'import {\n  one, two as second,\n} from "./b.js";\nconsole.log(JSON.stringify([one, second()]));\n',
+        "parts/b.js": "export const one = 1;\nexport function two() { return one + 1; }\nexport async function three() {}\n",
+        "data/a.js": 'import {\n  one, two as second,\n} from "../parts/b.js";\nconsole.log(JSON.stringify([one, second()]));\n',
     }
     monkeypatch.setattr(one_file, "MODULES", list(sources))
     monkeypatch.setattr(one_file, "static_text", sources.__getitem__)
@@ -44,7 +47,7 @@ def test_exports_and_renamed_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     if node is not None:
         ran = subprocess.run([node, "-e", text], capture_output=True, text=True, check=True)
         assert ran.stdout == "[1,2]\n"
-    sources["a.js"] = 'import all from "./b.js";\n'
+    sources["data/a.js"] = 'import all from "../parts/b.js";\n'
     with pytest.raises(AssertionError, match="another form"):
         joined_modules()
 

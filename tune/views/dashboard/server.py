@@ -153,7 +153,7 @@ def _add_pages(web: FastAPI) -> None:
         text = _LOGIN.read_text(encoding="utf-8")
         return HTMLResponse(text if wrong is None else text.replace("<p hidden", "<p"))
 
-    @web.get("/static/{file}", include_in_schema=False)
+    @web.get("/static/{file:path}", include_in_schema=False)
     def static(file: str, request: Request) -> Response:
         if file not in STATIC:
             raise _missing("file", file)

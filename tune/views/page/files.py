@@ -16,8 +16,8 @@ _FOLDER = Path(__file__).parent / "static"
 _PLOTLY = "plotly.min.js"
 _ENTRY, _THEME = "page.js", "theme.js"
 
-MODULES = sorted(path.name for path in _FOLDER.glob("*.js") if path.name != _THEME)
-"""The page's own modules; what is in ``theme.js`` runs before anything is drawn."""
+MODULES = sorted(path.relative_to(_FOLDER).as_posix() for path in _FOLDER.rglob("*.js") if path.name != _THEME)
+"""The page's own modules, by their paths; what is in ``theme.js`` runs before anything is drawn."""
 
 STATIC = {"page.css": "text/css", **dict.fromkeys([_PLOTLY, _THEME, *MODULES], "text/javascript")}
 """What can be had under ``/static/``, and its media type: nothing that was not there when the server started."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import posixpath
 import re
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
@@ -16,7 +17,7 @@ from typing import Any
 from tune.views.page.experiment import listed
 from tune.views.page.files import MODULES, json_element, page_text, static_text
 
-_IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w-]+\.js)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"(\.{1,2}/[\w./-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const) (\w+))", re.MULTILINE)
 
 
@@ -44,20 +45,29 @@ def render_page(answer: Mapping[str, Any], details: Mapping[str, Mapping[str, An
 
 def joined_modules() -> str:
     """All modules as one: each is a function's body that returns what it exports, in the order in which they need each other."""
-    needs = {name: {found[2] for found in _IMPORT.finditer(static_text(name))} for name in MODULES}
+    needs = {name: {_path(name, found[2]) for found in _IMPORT.finditer(static_text(name))} for name in MODULES}
     return "".join(_as_function(name, static_text(name)) for name in TopologicalSorter(needs).static_order())
 
 
 def _as_function(name: str, source: str) -> str:
     exported = ", ".join(_EXPORT.findall(source))
-    body = _IMPORT.sub(lambda found: f"const {{{found[1].replace(' as ', ': ')}}} = {_variable(found[2])};\n", source)
+
+    def taken(found: re.Match[str]) -> str:
+        return f"const {{{found[1].replace(' as ', ': ')}}} = {_variable(_path(name, found[2]))};\n"
+
+    body = _IMPORT.sub(taken, source)
     body = _EXPORT.sub("", body)
     assert not re.search(r"^(import|export)\b", body, re.MULTILINE), f"{name}: an import or export of another form"
     return f"const {_variable(name)} = (() => {{\n{body}return {{ {exported} }};\n}})();\n"
 
 
+def _path(name: str, imported: str) -> str:
+    """The path of what a module imports, which says it relative to itself."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), imported))
+
+
 def _variable(name: str) -> str:
-    return "$" + name.removesuffix(".js").replace("-", "_")
+    return "$" + re.sub(r"[-/]", "_", name.removesuffix(".js"))
 
 
 def _hash(script: str) -> str:

@@ -1,20 +1,20 @@
 // Puts the page together: what the server knows and what the reader chose go in, every part draws what concerns it.
 
-import { debounced } from "./format.js";
-import { makeExperiments } from "./experiments.js";
-import { makeFilters } from "./filters.js";
-import { makeFronts } from "./fronts.js";
-import { makeLegend } from "./legend.js";
-import { makeLimits } from "./limits.js";
-import { buildModel } from "./model.js";
-import { makePanel } from "./panel.js";
-import { hasSeeds } from "./points.js";
-import { hasLiterature, literatureFor, sayLiterature } from "./published.js";
-import { openSource } from "./sources.js";
-import { makeStates } from "./states.js";
-import { openStore } from "./store.js";
-import { makeTabs } from "./tabs.js";
-import { readView, writeView } from "./view.js";
+import { debounced } from "./data/format.js";
+import { makeExperiments } from "./parts/experiments.js";
+import { makeFilters } from "./parts/filters.js";
+import { makeFronts } from "./figures/fronts.js";
+import { makeLegend } from "./figures/legend.js";
+import { makeLimits } from "./parts/limits.js";
+import { buildModel } from "./data/model.js";
+import { makePanel } from "./parts/panel.js";
+import { hasSeeds } from "./data/points.js";
+import { hasLiterature, literatureFor, sayLiterature } from "./parts/published.js";
+import { openSource } from "./data/sources.js";
+import { makeStates } from "./parts/states.js";
+import { openStore } from "./data/store.js";
+import { makeTabs } from "./parts/tabs.js";
+import { readView, writeView } from "./data/view.js";
 
 const root = document.documentElement;
 let view = readView(location.hash), model = null, frame = null;

@@ -1,7 +1,7 @@
 // The tab with the cells of the front's networks, drawn beside each other.
 
-import { ACCURACY, SYNOPS, countText, element, general, percent, sizesText } from "./format.js";
-import { safeDrawing } from "./drawing.js";
+import { ACCURACY, SYNOPS, countText, element, general, percent, sizesText } from "../data/format.js";
+import { safeDrawing } from "../figures/drawing.js";
 
 export function makeCells(place, act) {
   const note = element("p", { className: "note" }), cells = element("div", { className: "cells" });

@@ -1,7 +1,7 @@
 // Which experiments are shown beside each other, and what there is to say of them in a line.
 
-import { element, whole, words } from "./format.js";
-import { slot } from "./model.js";
+import { element, whole, words } from "../data/format.js";
+import { slot } from "../data/model.js";
 
 /** @param {(names: string[]) => void} choose */
 export function makeExperiments(choose) {

@@ -1,7 +1,7 @@
 // What all figures share: colours of the page, axes, ticks, and the text at a point.
 
-import { ACCURACY, SIZE, SYNOPS, countText, digits, element, fixed, general, percent, sizesText } from "./format.js";
-import { MARKS } from "./look.js";
+import { ACCURACY, SIZE, SYNOPS, countText, digits, element, fixed, general, percent, sizesText } from "../data/format.js";
+import { MARKS } from "../data/look.js";
 
 const root = document.documentElement;
 

@@ -1,7 +1,7 @@
 // The tab with hypervolume over compute: what the front so far dominates, against the epochs that all trials have run.
 
-import { element, general, words } from "./format.js";
-import { slot } from "./model.js";
+import { element, general, words } from "../data/format.js";
+import { slot } from "../data/model.js";
 import { OPTIONS, baseLayout, colour, linkFigure, plotlyReady } from "./paint.js";
 
 export function makeCompute(place, act) {

@@ -1,7 +1,7 @@
 // The tab with points, their seeds taken together, where one has several finished seeds.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, digits, element, fixed, general, sizeName, sizeUnit } from "./format.js";
-import { pointsOf } from "./points.js";
+import { ACCURACY, SIZE, SYNOPS, countUnit, digits, element, fixed, general, sizeName, sizeUnit } from "../data/format.js";
+import { pointsOf } from "../data/points.js";
 import { makeOwnTable } from "./table.js";
 
 export function makeSeeds(place, act) {

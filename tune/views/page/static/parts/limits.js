@@ -1,7 +1,7 @@
 // Three sliders, for the largest size, the most Bit-SynOps and the least accuracy, and the network that they lead to.
 
-import { ACCURACY, SIZE, SYNOPS, countText, countUnit, digits, element, percent, sizeText, sizeUnit, sizesText } from "./format.js";
-import { isWhole } from "./model.js";
+import { ACCURACY, SIZE, SYNOPS, countText, countUnit, digits, element, percent, sizeText, sizeUnit, sizesText } from "../data/format.js";
+import { isWhole } from "../data/model.js";
 
 const STEPS = 400; // of a log slider; the last one is no limit
 const SLIDERS = [

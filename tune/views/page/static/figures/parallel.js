@@ -1,7 +1,7 @@
 // The tab with parallel coordinates: one line per finished network, from what was chosen to what came out.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, element, general, sizeName, sizeUnit } from "./format.js";
-import { isWhole, slot } from "./model.js";
+import { ACCURACY, SIZE, SYNOPS, countUnit, element, general, sizeName, sizeUnit } from "../data/format.js";
+import { isWhole, slot } from "../data/model.js";
 import { OPTIONS, accuracyTicks, colour, errorOf, linkFigure, logTicks, mix, plotlyReady, tickText, trialLines, zeroError } from "./paint.js";
 
 const CLASSES = 5; // of accuracy, equally many networks in each, from pale to strong

@@ -1,7 +1,7 @@
 // A table of trials: sorted by any column, shown in pages, worked by keys, each row a way into the figures and the panel.
 
-import { element, words } from "./format.js";
-import { slot } from "./model.js";
+import { element, words } from "../data/format.js";
+import { slot } from "../data/model.js";
 
 const PAGE = 50;
 

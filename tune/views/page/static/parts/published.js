@@ -1,6 +1,6 @@
 // Networks of the literature on the data sets of the experiments that are shown, and how ours stand beside them.
 
-import { EQ18, SYNOPS, countText, countUnit, digits, element, fixed, percent, sizeText, sizeUnit, words } from "./format.js";
+import { EQ18, SYNOPS, countText, countUnit, digits, element, fixed, percent, sizeText, sizeUnit, words } from "../data/format.js";
 import { makeOwnTable } from "./table.js";
 
 const RELATIONS = { dominated: "dominated by", dominates: "dominating", neither: "beside" };

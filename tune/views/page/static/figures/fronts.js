@@ -1,11 +1,11 @@
 // Both fronts: accuracy over size and over Bit-SynOps. Limits, the network to take and the selected one are drawn by a
 // light layer above the figure, so that a slider never makes plotly draw again.
 
-import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit, svg } from "./format.js";
+import { ACCURACY, EQ18, SIZE, SYNOPS, countUnit, sizeName, sizeUnit, svg } from "../data/format.js";
 import { intervalEnds, intervals } from "./intervals.js";
-import { LABELS, MARKS } from "./look.js";
-import { frontOf, slot } from "./model.js";
-import { isSure } from "./points.js";
+import { LABELS, MARKS } from "../data/look.js";
+import { frontOf, slot } from "../data/model.js";
+import { isSure } from "../data/points.js";
 import {
   OPTIONS, accuracyTicks, baseLayout, colour, errorOf, linkFigure, logRange, logTicks, paint, plotlyReady, tickText, trialLines, zeroError,
 } from "./paint.js";

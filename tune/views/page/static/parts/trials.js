@@ -1,6 +1,6 @@
 // The tab with all trials that pass the filters.
 
-import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countUnit, digits, element, fixed, general, sizeUnit } from "./format.js";
+import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countUnit, digits, element, fixed, general, sizeUnit } from "../data/format.js";
 import { makeTable } from "./table.js";
 
 /** Epochs that a trial has run, search and retraining together. */

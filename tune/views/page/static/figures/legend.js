@@ -1,7 +1,7 @@
 // What the marks of the fronts mean: only those that are drawn.
 
-import { element, svg } from "./format.js";
-import { MARKS } from "./look.js";
+import { element, svg } from "../data/format.js";
+import { MARKS } from "../data/look.js";
 import { paint } from "./paint.js";
 
 const SHAPES = { // by plotly's name of the symbol

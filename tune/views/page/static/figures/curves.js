@@ -1,6 +1,6 @@
 // Learning curves of a trial: accuracy, loss, size and T over the epochs of both phases.
 
-import { ACCURACY, EQ18, SIZE, element, general, sizeText } from "./format.js";
+import { ACCURACY, EQ18, SIZE, element, general, sizeText } from "../data/format.js";
 import { OPTIONS, baseLayout, colour, linkFigure, plotlyReady } from "./paint.js";
 
 const percent = (v) => `${v.toFixed(2)} %`;

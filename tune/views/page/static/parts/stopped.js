@@ -1,6 +1,6 @@
 // The tab with what did not finish: stopped by the scheduler, diverged or failed, when, and why.
 
-import { ACCURACY, SIZE, element, fixed, general, sizeText, whole, words } from "./format.js";
+import { ACCURACY, SIZE, element, fixed, general, sizeText, whole, words } from "../data/format.js";
 import { makeOwnTable } from "./table.js";
 import { epochsOf } from "./trials.js";
 

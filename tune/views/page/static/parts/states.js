@@ -1,6 +1,6 @@
 // What is said where there is nothing to draw, or something is wrong: what it is and what to do.
 
-import { element } from "./format.js";
+import { element } from "../data/format.js";
 
 /** @param {() => void} retry */
 export function makeStates(retry) {

@@ -1,7 +1,7 @@
 // The tab with all three objectives at once.
 
-import { ACCURACY, SIZE, SYNOPS, countUnit, element, sizeName, sizeUnit } from "./format.js";
-import { isWhole, slot } from "./model.js";
+import { ACCURACY, SIZE, SYNOPS, countUnit, element, sizeName, sizeUnit } from "../data/format.js";
+import { isWhole, slot } from "../data/model.js";
 import { OPTIONS, accuracyTicks, colour, errorOf, linkFigure, logRange, logTicks, mix, plotlyReady, tickText, trialLines, zeroError } from "./paint.js";
 
 const MOST_STEMS = 40;

@@ -1,8 +1,8 @@
 // One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
 
-import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countText, digits, element, general, percent, sizeText } from "./format.js";
-import { bars, curvesOf, keyOf, timestepsOf } from "./curves.js";
-import { safeDrawing } from "./drawing.js";
+import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countText, digits, element, general, percent, sizeText } from "../data/format.js";
+import { bars, curvesOf, keyOf, timestepsOf } from "../figures/curves.js";
+import { safeDrawing } from "../figures/drawing.js";
 
 /**
  * @param store gives the details

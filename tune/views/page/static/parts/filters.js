@@ -1,7 +1,7 @@
 // Filters on what trials differ in: a menu each, of boxes where there are few values, else of a range.
 
-import { element, general } from "./format.js";
-import { FILTERS, TEXTS } from "./view.js";
+import { element, general } from "../data/format.js";
+import { FILTERS, TEXTS } from "../data/view.js";
 
 const NAMES = { lambda1: "λ1", lambda2: "λ2", p: "p", channels: "C", bits: "bits", timesteps: "T", status: "state" };
 const FEW = 12;

@@ -1,6 +1,6 @@
 // Bars around the accuracies of points over seeds. The axis is that of the error, and has no place for none.
 
-import { ACCURACY } from "./format.js";
+import { ACCURACY } from "../data/format.js";
 import { errorOf, paint } from "./paint.js";
 
 const NEVER = 1e-6; // percent of error, beyond any axis

@@ -1,13 +1,13 @@
 // Tabs below the fronts. What is in one is made when it is first opened, and drawn only while it is open.
 
-import { element } from "./format.js";
+import { element } from "../data/format.js";
 import { makeCells } from "./cells.js";
-import { makeCompute } from "./compute.js";
-import { makeParallel } from "./parallel.js";
-import { hasSeeds } from "./points.js";
+import { makeCompute } from "../figures/compute.js";
+import { makeParallel } from "../figures/parallel.js";
+import { hasSeeds } from "../data/points.js";
 import { hasLiterature, makePublished } from "./published.js";
 import { makeSeeds } from "./seeds.js";
-import { makeSpace } from "./space.js";
+import { makeSpace } from "../figures/space.js";
 import { makeStopped } from "./stopped.js";
 import { makeTrials } from "./trials.js";
 
