@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +37,11 @@ ROOT = Path(__file__).parents[1]
 STRATEGIES = {
     "darts": "--strategy darts",
     "random": "--strategy random",
-    "fixed": "--strategy fixed --warm-epochs 0",
-    "families": "--strategy fixed",
+    "fixed": "--strategy fixed --link skip --warm-epochs 0",
+    "families": "--strategy fixed --link skip",
+    "linked": "--strategy fixed --link conv3x3",
 }
-"""Options of each; ``families`` are networks of the hand-written cell that start from one another's weights."""
+"""Options of each; ``families`` are networks of a hand-written cell that start from one another's weights, ``linked`` of a deeper one."""
 ALONE = "darts alone"
 """The trials of darts, each charged for a search of its own."""
 DRAWS = 3
@@ -135,45 +138,66 @@ def curve(trials: pd.DataFrame, budgets: np.ndarray, seed: int, *, alone: bool =
     return values.mean(axis=0)
 
 
-Curves = tuple[dict[str, float], np.ndarray, dict[str, np.ndarray]]
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Of each strategy.
+
+    Args:
+        spent: core-seconds, median over seeds.
+        budgets: ``[100]`` core-seconds.
+        volumes: hypervolumes ``[seeds, 100]``.
+        beside: those of darts ``[seeds, 100]`` with the same seeds.
+    """
+
+    spent: dict[str, float]
+    budgets: np.ndarray
+    volumes: dict[str, np.ndarray]
+    beside: dict[str, np.ndarray]
 
 
 def curves(rows: pd.DataFrame) -> Curves:
-    """Median core-seconds of each strategy, budgets, and each strategy's curves ``[seeds, budgets]``, by seeds that all have.
+    """The curves of each strategy, by the seeds that it and darts have.
 
     Raises:
-        InputError: no seed that darts and all others have.
+        InputError: none of darts.
     """
-    over = rows[rows["status"] == FINISHED]
-    known = {name: set(over.loc[over["strategy"] == name, "round"]) for name in STRATEGIES}
-    names = [name for name in STRATEGIES if known[name]]
-    rounds = sorted(set.intersection(known["darts"], *(known[name] for name in names)))
+    over: dict[Any, pd.DataFrame] = dict(list(rows[rows["status"] == FINISHED].groupby(["strategy", "round"])))
+    known = {name: {r for strategy, r in over if strategy == name} for name in STRATEGIES}
+    rounds = {name: sorted(known["darts"] & found) for name, found in known.items() if known["darts"] & found}
     if not rounds:
-        raise fail("strategies", "a seed that darts and all others have run with", ", ".join(names) or "none")
-    found = {name: [over[(over["strategy"] == name) & (over["round"] == r)] for r in rounds] for name in names}
-    sources = {name: (name, False) for name in names} | {ALONE: ("darts", True)}
+        raise fail(
+            "strategies",
+            "rounds of darts, to hold others against",
+            ", ".join(name for name in known if known[name]) or "none",
+        )
+    sources = {name: (name, False) for name in rounds} | {ALONE: ("darts", True)}
     totals = {
-        label: [float(charged(trials, alone=alone)[-1]) for trials in found[name]]
+        label: [float(charged(over[name, r], alone=alone)[-1]) for r in rounds[name]]
         for label, (name, alone) in sources.items()
     }
-    spent = {label: float(np.median(seconds)) for label, seconds in totals.items()}
     budgets = max(map(max, totals.values())) * BUDGETS
-    means = {
-        label: np.array([curve(trials, budgets, r, alone=alone) for r, trials in zip(rounds, found[name], strict=True)])
+    volumes = {
+        label: np.array([curve(over[name, r], budgets, r, alone=alone) for r in rounds[name]])
         for label, (name, alone) in sources.items()
     }
-    return spent, budgets, means
+    places = {name: [rounds["darts"].index(r) for r in rounds[name]] for name in rounds}
+    return Curves(
+        spent={label: float(np.median(seconds)) for label, seconds in totals.items()},
+        budgets=budgets,
+        volumes=volumes,
+        beside={label: volumes["darts"][places[name]] for label, (name, _) in sources.items()},
+    )
 
 
 def report(measured: Curves) -> str:
     """Core-seconds and hypervolume, the lead over darts at what the cheapest spends, and when the front is worth what darts' is."""
-    spent, budgets, found = measured
+    spent, budgets = measured.spent, measured.budgets
     at = int(np.searchsorted(budgets, min(spent.values()), side="right")) - 1
-    aim = found["darts"][:, -1].mean()
     lines = []
-    for name, values in found.items():
-        lead, end = (_lead(values[:, place] - found["darts"][:, place]) for place in (at, -1))
-        reached = values.mean(axis=0) >= aim
+    for name, values in measured.volumes.items():
+        beside = measured.beside[name]
+        lead, end = (_lead(values[:, place] - beside[:, place]) for place in (at, -1))
+        reached = values.mean(axis=0) >= beside[:, -1].mean()
         means = [f"{values[:, place].mean():.3f}" for place in (-1, at)]
         until = f"{budgets[reached.argmax()]:.0f}" if reached.any() else "never"
         leads = ["", ""] if name in ("darts", ALONE) else [end, lead]
@@ -190,13 +214,14 @@ def _lead(differences: np.ndarray) -> str:
 
 def draw(measured: Curves, file: Path) -> None:
     """Mean hypervolume over core-seconds, with a band of one standard error."""
-    _, budgets, found = measured
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     panel = figure.subplots()
-    for name, values in found.items():
+    for name, values in measured.volumes.items():
         mean, error = values.mean(axis=0), sem(values) if len(values) > 1 else 0.0
-        (line,) = panel.plot(budgets, mean, label=name)
-        panel.fill_between(budgets, mean - error, mean + error, alpha=0.25, color=line.get_color(), linewidth=0)
+        (line,) = panel.plot(measured.budgets, mean, label=name)
+        panel.fill_between(
+            measured.budgets, mean - error, mean + error, alpha=0.25, color=line.get_color(), linewidth=0
+        )
     panel.set(xlabel="core-seconds", ylabel="hypervolume by test accuracy", xlim=(0, None), ylim=(0, None))
     panel.legend(frameon=False)
     figure.savefig(file, metadata={"Software": None})

@@ -110,13 +110,22 @@ def test_the_lead_is_paired_by_seed() -> None:
     assert float(cells["darts alone"][7]) > float(cells["darts"][7])
 
 
-def test_there_is_no_table_without_a_seed_that_all_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_counts_with_the_seeds_that_darts_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "rows.csv"
-    for strategy, number in (("fixed", 0), ("darts", 1)):
-        assert search_value.main(["digits", "--seeds", "0", "--out", str(file)]) == 2
-        assert "strategies: expected a seed that darts and all others have run with" in capsys.readouterr().err
-        keep(TABLE.assign(strategy=strategy, round=number), file)
-    assert search_value.main(["digits", "--seeds", "0", "--out", str(file)]) == 2
+    for strategy, number in (("fixed", 0), ("darts", 1), ("darts", 2), ("linked", 2)):
+        rounds = (kept(file)["strategy"] == "darts").sum() // len(TABLE)
+        code = search_value.main(["digits", "--seeds", "0", "--out", str(file)])
+        printed = capsys.readouterr()
+        if rounds:
+            assert code == 0 and f"| darts | {rounds} |" in printed.out and "| fixed |" not in printed.out
+        else:
+            assert code == 2 and "strategies: expected rounds of darts, to hold others against, got" in printed.err
+        keep(TABLE.assign(strategy=strategy, round=number, test_accuracy=TABLE["test_accuracy"] - number), file)
+    measured = curves(kept(file))
+    assert [len(values) for values in measured.volumes.values()] == [2, 1, 2]
+    assert (measured.volumes["linked"] == measured.beside["linked"]).all()
+    assert (measured.volumes["linked"] == measured.volumes["darts"][1:]).all()
+    assert (measured.volumes["darts"][0] != measured.volumes["darts"][1]).any()
 
 
 def test_an_unknown_strategy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
