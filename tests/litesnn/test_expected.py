@@ -20,7 +20,7 @@ WIDTHS = (1, 2, 4)
 NEIGHBOURS = [(1, 2), (2, 4)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 48), st.integers(1, 9)), min_size=1, max_size=5))
 def test_rounding_equals_brute_force(cells: list[tuple[int, int]]) -> None:
     expected = [1 + sixteenths / 16 for sixteenths, _ in cells]

@@ -34,7 +34,7 @@ def genotypes(draw: st.DrawFn) -> Genotype:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(genotypes())
 def test_json_there_and_back(genotype: Genotype) -> None:
     assert Genotype.from_json(genotype.to_json()) == genotype
@@ -138,7 +138,7 @@ def test_an_unknown_field_is_refused() -> None:
 GRID = st.integers(-3, 3).map(lambda k: k / 2)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data(), nodes=st.integers(1, 4), cells=st.integers(1, 3), timesteps=st.integers(1, 5))
 def test_decoding_equals_brute_force(data: st.DataObject, nodes: int, cells: int, timesteps: int) -> None:
     edges = [(source, node) for node in range(nodes) for source in range(node + 2)]

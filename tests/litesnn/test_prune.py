@@ -44,14 +44,14 @@ def test_kept_count_at_known_values(weights: int, p: float, kept: int) -> None:
     assert kept_count(weights, p) == kept
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(weights=st.integers(1, 5000), thousandths=st.integers(0, 99_999))
 def test_kept_count_equals_decimal_arithmetic(weights: int, thousandths: int) -> None:
     p = thousandths / 1000
     assert kept_count(weights, p) == expected_count(weights, p)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     scores=st.lists(st.integers(-4, 4), min_size=1, max_size=25),  # few values: many ties
     p=st.sampled_from([0, 10, 33.3, 50, 66.7, 75, 90, 95, 99.9]),
@@ -61,7 +61,7 @@ def test_mask_equals_sorting(scores: list[int], p: float) -> None:
     assert mask.tolist() == expected_mask([s / 8 for s in scores], p)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     layers=st.lists(st.lists(st.integers(-3, 3), min_size=12, max_size=12), min_size=1, max_size=4),
     p=st.sampled_from([0, 20, 50, 90, 99]),
@@ -84,7 +84,7 @@ def expected_groups(weights: int, p: float, n: int) -> list[tuple[int, int, int]
     return [(g[0], g[-1] + 1, min(n, kept - j * n)) for j, g in enumerate(members)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     weights=st.integers(1, 60),
     p=st.sampled_from([0, 10, 33.3, 50, 66.7, 75, 80, 90, 97]),
@@ -107,7 +107,7 @@ def test_four_of_five_pruned_is_one_of_every_five() -> None:
     assert position_bits(1000, 0, 1) == 0
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     layers=st.lists(st.lists(st.integers(-3, 3), min_size=23, max_size=23), min_size=1, max_size=3),
     p=st.sampled_from([0, 20, 50, 80, 90, 99]),

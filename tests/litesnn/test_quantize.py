@@ -34,7 +34,7 @@ def test_all_levels_and_no_others_are_used(bits: int) -> None:
     assert len(used) == 2**bits
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     weights=st.lists(st.integers(-300, 300), min_size=2, max_size=12).filter(lambda w: len(set(w)) > 1),
     bits=st.sampled_from([1, 2, 3, 4]),

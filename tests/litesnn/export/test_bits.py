@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from litesnn.export.bits import unpack_codes, unpack_positions
@@ -16,7 +16,6 @@ def filled(bits: list[int]) -> np.ndarray:
     return np.packbits(np.array(bits, np.uint8), bitorder="little")
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=400), st.integers(0, 6))
 def test_positions_in_every_form(marks: list[bool], k: int) -> None:
     mask = np.array(marks)
@@ -27,7 +26,6 @@ def test_positions_in_every_form(marks: list[bool], k: int) -> None:
     assert np.array_equal(unpack_positions(f"rice{k}", filled(unary + rest), len(gaps), len(mask)), mask)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=6), st.integers(0, 99))
 def test_codes_of_every_width(layers: list[tuple[int, int]], seed: int) -> None:
     draw = np.random.default_rng(seed)

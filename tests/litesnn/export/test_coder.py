@@ -13,7 +13,7 @@ from litesnn.export.file_layout import Numbers, code_decimal, code_text
 from litesnn.kept import mask_bits
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 def test_vectors_by_hand() -> None:

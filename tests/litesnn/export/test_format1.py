@@ -22,7 +22,7 @@ from litesnn.export.runtime import Runtime
 from tests.litesnn.export.old_file import OLD_FILE, inputs, old_network
 
 ONE_LINE = r"\Amodel: expected [^\n]+\Z"
-fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def refused(content: bytes, path: Path) -> str:

@@ -254,7 +254,7 @@ def refused(content: bytes, path: Path) -> str:
     return str(error.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(content=st.binary(max_size=300))
 def test_anything_behind_a_right_frame(content: bytes, tmp_path: Path) -> None:
     for version in (b"\2", b"\3", b"\4", b"\5"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from litesnn.checks import InputError
@@ -223,7 +223,6 @@ def naive_ranks(rows: list[tuple[float, ...]]) -> list[int]:
     return [ranks[i] for i in range(len(rows))]
 
 
-@settings(deadline=None)
 @given(points)
 def test_ranking_against_brute_force(drawn: np.ndarray) -> None:
     rows = [tuple(row) for row in drawn.tolist()]
@@ -251,7 +250,6 @@ def as_rung(rows: list[Entry], newcomer: Entry) -> dict[str, Entry]:
     return {**{f"t{i}": row for i, row in enumerate(rows)}, "new": newcomer}
 
 
-@settings(deadline=None)
 @given(rung_of, st.integers(0, 8).map(lambda x: x / 4), st.floats(0.1, 1), st.floats(0.1, 1))
 def test_a_newcomer_that_dominates_all_is_never_stopped(
     rows: list[Entry], ahead: float, size: float, ops: float
@@ -261,7 +259,6 @@ def test_a_newcomer_that_dominates_all_is_never_stopped(
     assert judge(as_rung(rows, newcomer), "new", RULE).goes_on
 
 
-@settings(deadline=None)
 @given(st.lists(entries, min_size=20, max_size=40), st.floats(0, 30), st.floats(1, 10), st.floats(1, 10))
 def test_a_newcomer_that_all_of_a_full_rung_dominate_is_stopped(
     rows: list[Entry], behind: float, size: float, ops: float
@@ -272,7 +269,6 @@ def test_a_newcomer_that_all_of_a_full_rung_dominate_is_stopped(
     assert not judge(as_rung(rows, newcomer), "new", RULE).goes_on
 
 
-@settings(deadline=None)
 @given(rung_of, entries, st.randoms(use_true_random=False))
 def test_the_order_of_earlier_arrivals_does_not_matter(rows: list[Entry], newcomer: Entry, random: Any) -> None:
     rung = as_rung(rows, newcomer)
@@ -281,7 +277,6 @@ def test_the_order_of_earlier_arrivals_does_not_matter(rows: list[Entry], newcom
     assert judge({name: rung[name] for name in names}, "new", RULE) == judge(rung, "new", RULE)
 
 
-@settings(deadline=None)
 @given(rung_of, entries, st.sampled_from([1.0, 2.0, 8.0, 1024.0]), st.sampled_from([1.0, 2.0, 64.0]))
 def test_the_scale_of_a_cost_does_not_matter(rows: list[Entry], newcomer: Entry, size: float, ops: float) -> None:
     rung = as_rung(rows, newcomer)
@@ -294,7 +289,6 @@ def test_the_scale_of_a_cost_does_not_matter(rows: list[Entry], newcomer: Entry,
     assert before == after or _on_the_edge(rung)
 
 
-@settings(deadline=None)
 @given(rung_of, entries, st.sampled_from([0.5, 0.25, 0.125]))
 def test_the_scale_of_accuracy_does_not_matter(rows: list[Entry], newcomer: Entry, unit: float) -> None:
     """Given in another unit, with the two settings that are accuracies in that unit too."""
@@ -314,7 +308,6 @@ def _on_the_edge(rung: dict[str, Entry]) -> bool:
     return bool(np.isclose(loss[0], [*loss[1:], RULE.least_loss], rtol=0, atol=1e-9).any())
 
 
-@settings(deadline=None)
 @given(rung_of)
 def test_one_of_the_most_accurate_always_survives(rows: list[Entry]) -> None:
     rung = {f"t{i}": row for i, row in enumerate(rows)}
@@ -322,7 +315,6 @@ def test_one_of_the_most_accurate_always_survives(rows: list[Entry]) -> None:
     assert any(judge(rung, name, RULE).goes_on for name, row in rung.items() if row[0] == best)
 
 
-@settings(deadline=None)
 @given(rung_of, entries)
 def test_useless_networks_do_not_survive_as_extremes(rows: list[Entry], newcomer: Entry) -> None:
     best = max(row[0] for row in rows)
@@ -404,7 +396,6 @@ def test_an_end_that_is_useless_is_so_on_the_last_rung_alone(entry: Entry) -> No
     assert not rungs.judge(("retrain", 4), "worse").goes_on, "no end"
 
 
-@settings(deadline=None)
 @given(rung_of, st.randoms(use_true_random=False))
 def test_no_order_of_arrival_loses_an_end(rows: list[Entry], random: Any) -> None:
     """The most accurate one and, unless they are useless, smallest, cheapest and largest, each as far as there is one alone."""
