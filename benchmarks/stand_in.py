@@ -46,8 +46,8 @@ _QUIET = {
 }
 _QUIET |= {"view", "detach", "expand", "permute", "_record_function_enter_new", "_record_function_exit"}
 """Operators that start no work; the views among them are those that are met most."""
-_WITHOUT_FAKE = {"_fused_sgd_"}
-"""Operators that work in place and have no fake implementation."""
+_WITHOUT_FAKE = {"_fused_sgd_", "_fused_adam_"}
+"""Operators that work in place and have no fake implementation, or none that takes learning rates from tensors."""
 
 Made = TypeVar("Made")
 

@@ -121,7 +121,9 @@ class Retrain(Phase):
         return parts
 
     def _scheduled(self) -> Sequence[torch.optim.Optimizer]:
-        return [self.weight_optimizer] if self.score_optimizer is None else [self.weight_optimizer, self.score_optimizer]
+        return (
+            [self.weight_optimizer] if self.score_optimizer is None else [self.weight_optimizer, self.score_optimizer]
+        )
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """One iteration on ``x`` ``[B, C, H, W]`` and its labels; returns the loss, a scalar on the device."""

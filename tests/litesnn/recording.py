@@ -52,7 +52,9 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.calls: list[tuple[Callable[..., Any], Any, Any, list[Place]]] = []
         self.own: set[int] = set()  # storages made since the beginning, by address
-        self.before: dict[int, tuple[StorageWeakRef, UntypedStorage]] = {}  # all others that were met, and what they held
+        self.before: dict[
+            int, tuple[StorageWeakRef, UntypedStorage]
+        ] = {}  # all others that were met, and what they held
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.partition("::")[2]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from litesnn import native, phase, prune, retraining
+from litesnn.checks import InputError
 from litesnn.config import Recipe
 from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
@@ -99,3 +100,166 @@ def test_replayed_steps_are_the_steps(make: Make, graphs: Graphs, monkeypatch: p
         run = finish(make(**fields))
     assert RecordedGraph.replays == run.epochs * (STEPS - 1)
     assert_same(run, expected)
+
+
+@pytest.mark.parametrize("p", [0, 50])
+def test_of_a_run_that_starts_from_weights_and_is_given_parts(make: Make, graphs: Graphs, p: float) -> None:
+    given = {"p": p, "start": True, "held": Held(bits=(2, 1), timesteps=1), "search_epochs": 2, "retrain_epochs": 2}
+    expected = finish(make(**given))
+    with graphs():
+        run = finish(make(**given))
+    assert RecordedGraph.replays == run.epochs * (STEPS - 1)
+    assert_same(run, expected)
+
+
+def test_checkpoints_are_the_same_with_and_without_graphs(make: Make, graphs: Graphs, tmp_path: Path) -> None:
+    """Each epoch is trained in a process of its own, so to speak, the second one with graphs."""
+    expected = finish(make())
+    runs = [make() for _ in range(3)]
+    runs[0].run_epoch()
+    runs[0].save(tmp_path / "first.pt")
+    runs[1].load(tmp_path / "first.pt")
+    with graphs():
+        runs[1].run_epoch()
+        runs[1].save(tmp_path / "second.pt")
+    runs[2].load(tmp_path / "second.pt")
+    runs[2].run_epoch()
+    assert RecordedGraph.replays == STEPS - 1
+    assert_same(runs[2], expected)
+
+
+def test_a_run_that_loads_while_it_has_steps_behind_it_goes_on_alike(
+    make: Make, graphs: Graphs, tmp_path: Path
+) -> None:
+    expected = finish(make())
+    with graphs():
+        run = make()
+        run.run_epoch()
+        run.save(tmp_path / "first.pt")
+        run.run_epoch()
+        run.load(tmp_path / "first.pt")
+        assert_same(finish(run), expected)
+
+
+class Scaled(Retrain):
+    """Its loss has a factor that is a number of Python."""
+
+    factor = 1.0
+
+    def step(self, x: Tensor, labels: Tensor) -> Tensor:
+        return super().step(x * self.factor, labels)
+
+
+@pytest.fixture
+def scaled(tiny_recipe: Callable[..., Recipe], tiny_genotype: Genotype, tiny_dataset: Dataset) -> Callable[[], Scaled]:
+    recipe = tiny_recipe(retrain_batch=4, retrain_epochs=1, score_lr=2**-7)
+    return lambda: Scaled(tiny_genotype, recipe, tiny_dataset, device=CPU)
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_number_that_changes_between_steps_is_caught(
+    scaled: Callable[[], Scaled], graphs: Graphs, changes: bool
+) -> None:
+    """The stand-in freezes what a GPU would freeze: what else reads Python's state cannot pass for the same."""
+
+    def trained() -> Scaled:
+        run = scaled()
+
+        def on_batch(epoch: int, done: int, batches: int) -> None:
+            run.factor = 1.0 + done / 4 if changes else 1.0
+
+        run.run_epoch(on_batch)
+        return run
+
+    expected = trained()
+    with graphs():
+        run = trained()
+    same = all(torch.equal(a, b) for a, b in zip(run.weights, expected.weights, strict=True))
+    assert same is not changes
+
+
+def test_memory_that_is_gone_is_caught(scaled: Callable[[], Scaled], graphs: Graphs) -> None:
+    """A tensor from before the recording that nobody keeps, such as a table that falls out of a cache."""
+    run = scaled()
+    run.factor = torch.tensor(2.0)  # type: ignore[assignment]
+
+    def on_batch(epoch: int, done: int, batches: int) -> None:
+        if done == 2:
+            run.factor = 2.0
+
+    with graphs(), pytest.raises(AssertionError, match="memory that is gone"):
+        run.run_epoch(on_batch)
+
+
+def test_what_cannot_be_recorded_is_done_as_ever(make: Make, graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that the host reads, in the middle of a step: a line says so, and the run is what it is without graphs."""
+
+    def spoilt() -> Phase:
+        run = make()
+        forward = run.network.forward  # type: ignore[attr-defined]
+
+        def with_it(*args: Any, **settings: Any) -> Any:
+            output = forward(*args, **settings)
+            assert output.logits.sum().item() < float("inf")
+            return output
+
+        monkeypatch.setattr(run.network, "forward", with_it)  # type: ignore[attr-defined]
+        return finish(run)
+
+    expected = spoilt()
+    with graphs(), pytest.warns(UserWarning, match="^steps without a graph on cpu: the host waits for _local_scalar"):
+        run = spoilt()
+    assert RecordedGraph.replays == 0
+    assert_same(run, expected)
+
+
+def test_without_memory_for_a_graph_there_is_none(make: Make, graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: RecordedGraph, call: Callable[[], Tensor]) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    expected = make()
+    expected.run_epoch()
+    monkeypatch.setattr(RecordedGraph, "record", full)
+    with graphs(), pytest.warns(UserWarning) as found:
+        run = make()
+        run.run_epoch()
+    assert [str(each.message) for each in found] == [
+        "steps without a graph on cpu: CUDA out of memory. Tried to allocate 2.00 GiB."
+    ]
+    assert_same(run, expected)
+
+
+def test_without_memory_for_a_step_it_is_the_known_line(
+    make: Make, graphs: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    run = make()
+    monkeypatch.setattr(run, "step", full)
+    with (
+        graphs(),
+        pytest.raises(InputError, match=r"_batch: expected a step that fits .* \(Tried to allocate 2.00 GiB"),
+    ):
+        run.run_epoch()
+
+
+def test_a_batch_of_another_shape_is_taken_as_ever(scaled: Callable[[], Scaled]) -> None:
+    runs = [scaled(), scaled()]
+    x, labels = torch.rand(4, 1, 6, 6), torch.tensor([0, 1, 2, 0])
+    optimizers = [runs[0].weight_optimizer, runs[0].score_optimizer]
+    step = StepGraph(runs[0].step, RecordedGraph(CPU), optimizers, optimizers)  # type: ignore[arg-type]
+    for count in (4, 4, 4, 3, 4):
+        assert torch.equal(step(x[:count], labels[:count]), runs[1].step(x[:count], labels[:count]))
+    assert RecordedGraph.replays == 3
+    assert_same(*runs)
+
+
+@pytest.mark.parametrize(
+    ("device", "value", "expected"), [("cuda", "1", True), ("cuda", "0", False), ("cpu", "1", False)]
+)
+def test_who_wants_them(monkeypatch: pytest.MonkeyPatch, device: str, value: str, expected: bool) -> None:
+    monkeypatch.setenv("LITESNN_GRAPHS", value)
+    assert wanted(torch.device(device)) is expected
+    monkeypatch.delenv("LITESNN_GRAPHS")
+    assert not wanted(torch.device(device))
