@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from litesnn.held import Held
 from litesnn.joint_search import Search
 from litesnn.phase import Phase
 from litesnn.retraining import Retrain
-from litesnn.step_graph import StepGraph, wanted
+from litesnn.step_graph import CudaGraph, StepGraph, wanted
 from litesnn.training import learning_rate
 from tests.litesnn.recording import RecordedGraph
 from tests.litesnn.test_phase import CPU, POINT, assert_identical, finish, state, without_seconds
