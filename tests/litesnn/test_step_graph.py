@@ -257,6 +257,43 @@ def test_a_batch_of_another_shape_is_taken_as_ever(scaled: Callable[[], Scaled])
     assert_same(*runs)
 
 
+def test_what_cuda_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is here: its functions are replaced by ones that take down when they are called."""
+    asked: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self.name, self.device = name, torch.device("cuda", 1)
+
+        def wait_stream(self, other: "Stream") -> None:
+            asked.append(f"{self.name} waits for {other.name}")
+
+    @contextmanager
+    def on(what: str) -> Iterator[None]:
+        asked.append(what)
+        yield
+        asked.append(f"end of {what}")
+
+    def call() -> Tensor:
+        asked.append("call")
+        return torch.ones(())
+
+    record = create_autospec(torch.cuda.graph, side_effect=lambda graph, stream: on(f"recording on {stream.name}"))
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: asked.append("replay")))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream("side"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: on(stream.name))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(f"main of {device}"))
+    graph = CudaGraph(torch.device("cuda", 1))
+    assert graph.warm_up(call) == graph.record(call) == 1
+    graph.replay()
+    main = "main of cuda:1"
+    assert asked == [
+        *[f"side waits for {main}", "side", "call", "end of side", f"{main} waits for side"],
+        *["recording on side", "call", "end of recording on side", "replay"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("device", "value", "expected"), [("cuda", "1", True), ("cuda", "0", False), ("cpu", "1", False)]
 )
