@@ -48,7 +48,8 @@ class CudaGraph:
 
     def record(self, call: Callable[[], Tensor]) -> Tensor:
         """Writes down what the call starts, without doing it; what it returns is filled by ``replay``."""
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        # torch's own context stays on the stream if the recording cannot be ended; the outer one leaves it in any case.
+        with torch.cuda.stream(self._stream), torch.cuda.graph(self._graph, stream=self._stream):
             return call()
 
     def replay(self) -> None:

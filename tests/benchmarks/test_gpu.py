@@ -126,6 +126,18 @@ def test_the_estimates_of_the_page_follow_from_the_counts() -> None:
             assert f"| {' | '.join(cells)} |" in PAGE
 
 
+def test_the_estimates_of_graphs_follow_from_the_counts() -> None:
+    """``test_a_step_can_be_recorded`` counts what the host starts then: a copy per input, a rate per schedule, the graph."""
+    for row in load("launches")["rows"]:
+        for phase, found in row["phases"].items():
+            products, memory, host = seconds(row, found)
+            started = {"search": 4 + 1 + 1, "retrain": 2 + 2 + 1}[phase]
+            times = [1e3 * max(products + memory, each) for each in (host, started * 1e-5)]
+            digits = 1 if row["preset"] == "cifar10" else 2
+            cells = [f"{row['preset']}, {row['precision']}, {phase} step", *(f"{time:.{digits}f} ms" for time in times)]
+            assert (f"| {' | '.join(cells)} |" in PAGE) is (row["way"] == "kernels")
+
+
 def test_the_share_of_a_trial_follows_the_counts() -> None:
     """What ``tune`` estimates from a recipe is within a quarter, for the networks small enough to share a GPU."""
     for row in load("launches")["rows"]:
