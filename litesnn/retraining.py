@@ -121,9 +121,7 @@ class Retrain(Phase):
         return parts
 
     def _scheduled(self) -> Sequence[torch.optim.Optimizer]:
-        return (
-            [self.weight_optimizer] if self.score_optimizer is None else [self.weight_optimizer, self.score_optimizer]
-        )
+        return [each for each in (self.weight_optimizer, self.score_optimizer) if each is not None]
 
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """One iteration on ``x`` ``[B, C, H, W]`` and its labels; returns the loss, a scalar on the device."""
