@@ -2,8 +2,8 @@
 
 Every row of GPUs that is open in the documentation, in one command. Without a GPU it says so and ends with exit code 2. A step is
 the paper's: CIFAR-10's shapes, random data, the preset's batch, for the search four times as many too; ``--small`` takes
-``cifar10-small``. "Busy" is the time of all kernels over that of the step, "waits" are calls in which the host waits for the GPU.
-Several trials are processes that take retraining steps of a small preset at the same time.
+``cifar10-small``. Steps are timed launch by launch and as CUDA graphs. "Busy" is the time of all kernels over that of the step, "waits"
+are calls in which the host waits for the GPU. Trials side by side are processes that take retraining steps of a small preset.
 
     python -m benchmarks gpu
 """
@@ -11,18 +11,20 @@ Several trials are processes that take retraining steps of a small preset at the
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from benchmarks.launches import POINT, SMALL, Call, operations, steps
+from benchmarks.launches import POINT, SMALL, Steps, operations, steps
 from benchmarks.record import add_repeats, made_on, markdown, own_process, progress, settings
 from benchmarks.retrain_step import drawn_genotype
 from benchmarks.search_step import NaiveSearch
@@ -33,6 +35,7 @@ from litesnn.checks import InputError
 from litesnn.config import Recipe, SearchPoint
 from litesnn.neuron import lif_of_sum
 from litesnn.retraining import Retrain
+from litesnn.step_graph import CudaGraph
 
 WAYS = ("plain", "kernels")
 WARM_UP = 3
@@ -41,6 +44,7 @@ SECONDS = 10.0
 """How long trials side by side take steps."""
 NEURONS = (6, 64, 48, 32, 32)  # T, B, C, H, W of those that are timed alone
 
+Call = Callable[[], object]
 Work = tuple[Call, dict[str, float]]
 """A call, and its ``flops`` or its ``bytes`` where they are counted."""
 
@@ -72,10 +76,10 @@ def seconds_of(work: Call, device: torch.device, repeats: int) -> list[float]:
 
 def launches_of(work: Call) -> int:
     """Operators and kernels of ours that a call starts."""
-    watch = Watch(strict=False)
-    with patch.object(gpu, "_start", wraps=gpu._start) as start, watch:
+    graphs = patch.object(CudaGraph, "replay", autospec=True, side_effect=CudaGraph.replay)
+    with patch.object(gpu, "_start", wraps=gpu._start) as start, graphs as replay, Watch(strict=False) as watch:
         work()
-    return watch.count + start.call_count
+    return watch.launches.total() + start.call_count + replay.call_count
 
 
 def seen(work: Call, device: torch.device) -> dict[str, Any]:
@@ -96,6 +100,13 @@ def seen(work: Call, device: torch.device) -> dict[str, Any]:
     return {"kernel_seconds": kernels, "waits": sum("called a synchronizing" in str(each.message) for each in found)}
 
 
+def stepping(steps: Steps, graphs: bool) -> Call:
+    """A step, or its graph: plain PyTorch and the kernels have one each, of which the one used last stays."""
+    run, inputs = steps
+    stepper = lru_cache(1)(lambda kind: run.stepper() if graphs else run.step)
+    return lambda: stepper(gpu.device_type())(*inputs)
+
+
 def works(recipe: Recipe, device: torch.device) -> Iterator[tuple[str, Work]]:
     """What is timed in one precision, by name."""
     for batch in (recipe.search_batch, 4 * recipe.search_batch):
@@ -103,12 +114,15 @@ def works(recipe: Recipe, device: torch.device) -> Iterator[tuple[str, Work]]:
         data = random_data(wide, max(batch, recipe.retrain_batch)).to(device)
         x, labels = data.normalise(data.train.inputs), data.train.labels
         made, flops = steps(wide, data, x, labels, device), operations(wide)
-        yield f"search step, batch {batch}", (made["search"], {"flops": flops["search"]})
+        for how in ("", " with graphs"):
+            yield f"search step{how}, batch {batch}", (stepping(made["search"], bool(how)), {"flops": flops["search"]})
         if recipe.precision == "fp32":
             naive, few = NaiveSearch(SearchPoint.named(POINT), wide, data, device=device), (x[:batch], labels[:batch])
             naive.network.train()
             yield f"naive search step, batch {batch}", (lambda run=naive, few=few: run.step(*few, *few), {})  # type: ignore[misc]
-    yield f"retraining step, batch {recipe.retrain_batch}", (made["retrain"], {"flops": flops["retrain"]})
+    for how in ("", " with graphs"):
+        step: Work = stepping(made["retrain"], bool(how)), {"flops": flops["retrain"]}
+        yield f"retraining step{how}, batch {recipe.retrain_batch}", step
     evaluated = Retrain(drawn_genotype(recipe), recipe, data, device=device)
     yield "evaluation", (lambda: evaluated.evaluate(data.val), {})
 
@@ -148,8 +162,7 @@ def rows(recipe: Recipe, device: torch.device, repeats: int) -> list[dict[str, A
             add(f"{name}, {precision}", work, amount)
     count = torch.Size(NEURONS).numel()
     add("neurons, fp32", neurons(device), {"bytes": 16 * count})
-    x = torch.empty(4 * count, device=device)
-    add("a copy", x.clone, {"bytes": 2 * 16 * count})
+    add("a copy", torch.empty(4 * count, device=device).clone, {"bytes": 2 * 16 * count})
     return found
 
 
@@ -161,7 +174,8 @@ def begin_trial(recipe: Recipe, device: torch.device) -> None:
     global _step
     torch.set_num_threads(1)
     data = random_data(recipe, max(recipe.search_batch, recipe.retrain_batch)).to(device)
-    _step = steps(recipe, data, data.normalise(data.train.inputs), data.train.labels, device)["retrain"]
+    made = steps(recipe, data, data.normalise(data.train.inputs), data.train.labels, device)
+    _step = stepping(made["retrain"], graphs=False)
     seconds_of(_step, device, 1)
 
 
@@ -200,16 +214,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """
     if not torch.cuda.is_available():
         raise InputError("expected a GPU that torch can use, got none: nothing is measured")
+    os.environ["LITESNN_GRAPHS"] = "1"  # for the rows of graphs; the others take their steps without asking
     device = torch.device("cuda", torch.cuda.current_device())
-    recipe = Recipe.preset("cifar10-small" if options.small else "cifar10")
-    found, side_by_side = rows(recipe, device, options.repeats), {}
-    for preset in SMALL:
-        small = Recipe.preset(preset)
-        progress(f"trials of {preset} side by side")
-        side_by_side[preset] = {str(count): together(small, device, count, SECONDS) for count in PROCESSES}
-    sizes = {"preset": "cifar10-small" if options.small else "cifar10", "repeats": options.repeats}
-    name = torch.cuda.get_device_name(device)
-    return {"settings": sizes, "device": name, "rows": found, "side_by_side": side_by_side}
+    preset, name = "cifar10-small" if options.small else "cifar10", torch.cuda.get_device_name(device)
+    found, beside = rows(Recipe.preset(preset), device, options.repeats), {}
+    for small in SMALL:
+        progress(f"trials of {small} side by side")
+        beside[small] = {str(count): together(Recipe.preset(small), device, count, SECONDS) for count in PROCESSES}
+    sizes = {"preset": preset, "repeats": options.repeats}
+    return {"settings": sizes, "device": name, "rows": found, "side_by_side": beside}
 
 
 def report(result: dict[str, Any]) -> str:
@@ -219,17 +232,16 @@ def report(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         medians = [statistics.median(row[name]["seconds"]) for name in WAYS]
         amount, unit = (row["flops"] / 1e12, "TFLOP/s") if "flops" in row else (row.get("bytes", 0) / 1e9, "GB/s")
-        body.append(
-            [
-                row["what"],
-                *(f"{1e3 * median:.2f} ms" for median in medians),
-                *(str(row[name]["launches"]) for name in WAYS),
-                *(f"{amount / median:.1f} {unit}" if amount else "–" for median in medians),
-                *(f"{100 * row[name]['kernel_seconds'] / m:.0f} %" for name, m in zip(WAYS, medians, strict=True)),
-                *(str(row[name]["waits"]) for name in WAYS),
-                f"{medians[0] / medians[1]:.2f}",
-            ]
-        )
+        cells = [
+            row["what"],
+            *(f"{1e3 * median:.2f} ms" for median in medians),
+            *(str(row[name]["launches"]) for name in WAYS),
+            *(f"{amount / median:.1f} {unit}" if amount else "–" for median in medians),
+            *(f"{100 * row[name]['kernel_seconds'] / m:.0f} %" for name, m in zip(WAYS, medians, strict=True)),
+            *(str(row[name]["waits"]) for name in WAYS),
+            f"{medians[0] / medians[1]:.2f}",
+        ]
+        body.append(cells)
     counts = [str(count) for count in PROCESSES]
     rates = [[name, *(f"{found[n]:.0f}" for n in counts)] for name, found in result["side_by_side"].items()]
     beside = markdown(["retraining steps per second of so many processes together", *counts], rates)

@@ -9,7 +9,6 @@ convolutions are those of ``benchmarks.work``; bytes are the sizes of whatever e
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,22 +24,23 @@ from litesnn.data.dataset import Dataset
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain
 
-Call = Callable[[], object]
+Steps = tuple[Search | Retrain, tuple[Tensor, ...]]
+"""A run, and what its ``step`` takes."""
 POINT = "medium"
 WAYS = {"plain": "plain PyTorch", "kernels": "kernels"}
 SMALL = ("cifar10-small", "gsc-small", "digits")
 """Presets that are counted with the kernels and in their own precision alone."""
 
 
-def steps(recipe: Recipe, data: Dataset, x: Tensor, labels: Tensor, device: torch.device) -> dict[str, Call]:
-    """A step of each phase on the first of these normalised inputs ``[N, C, H, W]`` and labels ``[N]``."""
+def steps(recipe: Recipe, data: Dataset, x: Tensor, labels: Tensor, device: torch.device) -> dict[str, Steps]:
+    """Steps of each phase on the first of these normalised inputs ``[N, C, H, W]`` and labels ``[N]``."""
     search = Search(SearchPoint.named(POINT), recipe, data, device=device)
     retrain = Retrain(drawn_genotype(recipe), recipe, data, device=device)
     for run in (search, retrain):
         run.network.train()
     few = x[: recipe.search_batch], labels[: recipe.search_batch]
     many = x[: recipe.retrain_batch], labels[: recipe.retrain_batch]
-    return {"search": lambda: search.step(*few, *few), "retrain": lambda: retrain.step(*many)}
+    return {"search": (search, few * 2), "retrain": (retrain, many)}
 
 
 def operations(recipe: Recipe) -> dict[str, int]:
@@ -58,13 +58,13 @@ def counted(recipe: Recipe, kernels: bool) -> dict[str, dict[str, Any]]:
     data = fake.dataset(random_data(recipe, batch))
     x, labels = fake.move(torch.empty(batch, *recipe.input_shape)), fake.move(torch.empty(batch, dtype=torch.int64))
     found = {}
-    for phase, step in fake.build(lambda device: steps(recipe, data, x, labels, device)).items():
+    for phase, (run, inputs) in fake.build(lambda device: steps(recipe, data, x, labels, device)).items():
         for strict in (False, True):  # the first step may move tables that stay
             with fake.watch(strict=strict, kernels=kernels) as watch:
-                step()
+                run.step(*inputs)
         ours = sum(count for name, count in watch.launches.items() if name.startswith("kernel "))
         most = dict(watch.launches.most_common(12))
-        found[phase] = {"launches": watch.count, "of_kernels": ours, "moved": watch.moved, "most": most}
+        found[phase] = {"launches": watch.launches.total(), "of_kernels": ours, "moved": watch.moved, "most": most}
     return found
 
 

@@ -34,20 +34,13 @@ _READ = {"_local_scalar_dense", "is_nonzero", "equal", "item"}
 """Operators whose result the host waits for."""
 _SIZED_BY_VALUES = {"nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount"}
 """Operators whose output's size depends on values, so that the host waits for it."""
-_QUIET = {
-    "empty",
-    "empty_like",
-    "empty_strided",
-    "new_empty",
-    "new_empty_strided",
-    "_unsafe_view",
-    "device",
-    "is_pinned",
-}
-_QUIET |= {"view", "detach", "expand", "permute", "_record_function_enter_new", "_record_function_exit"}
+_QUIET = set(
+    "empty empty_like empty_strided new_empty new_empty_strided _unsafe_view device is_pinned view detach expand permute "
+    "_record_function_enter_new _record_function_exit".split()
+)
 """Operators that start no work; the views among them are those that are met most."""
-_WITHOUT_FAKE = {"_fused_sgd_"}
-"""Operators that work in place and have no fake implementation."""
+_WITHOUT_FAKE = {"_fused_sgd_", "_fused_adam_"}
+"""Operators that work in place and have no fake implementation, or none that takes learning rates from tensors."""
 
 Made = TypeVar("Made")
 
@@ -81,11 +74,6 @@ class Watch(TorchDispatchMode):
         self.on_host: Counter[str] = Counter()
         self.moved = 0
         self.kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
-
-    @property
-    def count(self) -> int:
-        """All launches."""
-        return sum(self.launches.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.partition("::")[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +158,9 @@ class Search(Phase):
         }
         return {name: part for name, part in parts.items() if part is not None}
 
+    def _scheduled(self) -> Sequence[torch.optim.Optimizer]:
+        return [self.weight_optimizer]
+
     def _loss(self, x: Tensor, labels: Tensor, *, with_cost: bool) -> Tensor:
         shares = self.shares()
         output = self.network(x, self.timesteps, shares, measure_rates=with_cost)
@@ -213,6 +216,7 @@ class Search(Phase):
         members, held_out = self._halves if recipe.arch_batch == "held_out" else (None, None)
         arch_batches = self._endless(held_out, generator)
         self.network.train()
+        step = self.stepper()
         total: Tensor | float = 0.0
         samples = len(self.dataset.train) if members is None else len(members)
         batches = batch_count(samples, recipe.search_batch, drop_last=True)
@@ -222,7 +226,7 @@ class Search(Phase):
             rate = learning_rate(recipe, recipe.weight_lr, recipe.weight_lr_min, progress)
             set_learning_rate(self.weight_optimizer, rate)
             arch = (x, labels) if recipe.arch_batch == "same" else next(arch_batches)
-            total = total + self.step(x, labels, *arch)
+            total = total + step(x, labels, *arch)
             done += 1
             on_batch(self.epoch, done, batches)
         return float(total) / done

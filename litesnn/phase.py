@@ -6,7 +6,7 @@ import math
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from litesnn.cost import DerivedCost
 from litesnn.data.batches import train_batches
 from litesnn.data.dataset import Dataset
 from litesnn.objective import DivergedError
+from litesnn.step_graph import CudaGraph, Step, StepGraph, wanted
 
 OnBatch = Callable[[int, int, int], None]
 """Called after every batch with (epochs finished, batches done in this epoch, batches in this epoch)."""
@@ -89,6 +90,7 @@ class Phase(ABC):
     """
 
     name: ClassVar[str]
+    step: Step
     weights: list[Tensor]
     scores: list[Tensor]
 
@@ -117,6 +119,17 @@ class Phase(ABC):
     @abstractmethod
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
         """Everything that has state to be kept."""
+
+    @abstractmethod
+    def _scheduled(self) -> Sequence[torch.optim.Optimizer]:
+        """Those optimizers whose learning rate changes within an epoch."""
+
+    def stepper(self) -> Step:
+        """What takes the steps of one epoch: ``step``, or its graph where that is wanted."""
+        if not wanted(self.device):
+            return self.step
+        optimizers = [part for part in self._parts().values() if isinstance(part, torch.optim.Optimizer)]
+        return StepGraph(self.step, CudaGraph(self.device), optimizers, self._scheduled())
 
     def _inside(self) -> dict[str, Any]:
         """Fields of the epoch's record that this phase alone has."""

@@ -27,7 +27,7 @@ def keep_largest(size: Tensor, kept: int) -> Tensor:
     smallest_kept = _kth_smallest(size, length - kept)
     mask = size >= smallest_kept
     # Nearly always nothing is tied. Looking is free on a CPU; on a GPU it would make the host wait.
-    if size.device.type == "cpu" and int(mask.count_nonzero()) == rows * kept:
+    if _on_host(size) and int(mask.count_nonzero()) == rows * kept:
         return mask
     above = size > smallest_kept
     tied = mask & ~above
@@ -68,9 +68,13 @@ def _group_places(weights: int, kept: int, n: int, device: torch.device) -> tupl
 
 def _kth_smallest(size: Tensor, index: int) -> Tensor:
     """Entry ``index`` of every sorted row, ``[rows, 1]``; NumPy's selection is several times faster on a CPU."""
-    if size.device.type == "cpu":
+    if _on_host(size):
         return torch.from_numpy(np.partition(size.numpy(), index, axis=-1)[:, index : index + 1].copy())
     return size.kthvalue(index + 1, dim=-1, keepdim=True).values
+
+
+def _on_host(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
 
 
 def kept_mask(size: Tensor, p: float, n: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,6 +120,9 @@ class Retrain(Phase):
             parts["score_optimizer"] = self.score_optimizer
         return parts
 
+    def _scheduled(self) -> Sequence[torch.optim.Optimizer]:
+        return [each for each in (self.weight_optimizer, self.score_optimizer) if each is not None]
+
     def step(self, x: Tensor, labels: Tensor) -> Tensor:
         """One iteration on ``x`` ``[B, C, H, W]`` and its labels; returns the loss, a scalar on the device."""
         self.weight_optimizer.zero_grad()
@@ -158,6 +161,7 @@ class Retrain(Phase):
     def _train_epoch(self, generator: torch.Generator, on_batch: OnBatch) -> float:
         recipe, size = self.recipe, self.recipe.retrain_batch
         self.network.train()
+        step = self.stepper()
         total: Tensor | float = 0.0
         batches = batch_count(len(self.dataset.train), size, drop_last=True)
         done = 0
@@ -166,7 +170,7 @@ class Retrain(Phase):
             set_learning_rate(self.weight_optimizer, learning_rate(recipe, recipe.retrain_lr, 0.0, progress))
             if self.score_optimizer is not None:  # the masks must come to rest with the weights
                 set_learning_rate(self.score_optimizer, learning_rate(recipe, recipe.score_lr, 0.0, progress))
-            total = total + self.step(x, labels)
+            total = total + step(x, labels)
             done += 1
             on_batch(self.epoch, done, batches)
         return float(total) / done

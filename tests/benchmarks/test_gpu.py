@@ -9,7 +9,9 @@ import torch
 from benchmarks import gpu, launches
 from benchmarks.pages import DOCS
 from benchmarks.record import begin, load, run
+from benchmarks.sides import random_data
 from litesnn.config import Recipe
+from tests.litesnn.recording import RecordedGraph
 from tune.running.gpu_share import step_seconds, trials_per_gpu
 
 PAGE = (DOCS / "gpu.md").read_text(encoding="utf-8")
@@ -32,13 +34,32 @@ def test_every_row_is_timed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None
     rows = gpu.rows(SMALL, torch.device("cpu"), 1)
     beside = {"cifar10-small": {"1": 100.0, "2": 190.0, "4": 350.0, "8": 400.0}}
     result = {**begin("gpu"), "settings": {}, "device": "cpu", "rows": rows, "side_by_side": beside}
-    steps = ["search step, batch 4", "search step, batch 16", "retraining step, batch 4", "evaluation"]
+    steps = [f"search step{how}, batch {batch}" for how in ("", " with graphs") for batch in (4, 16)]
+    steps += ["retraining step, batch 4", "retraining step with graphs, batch 4", "evaluation"]
     names = {f"{what}, {precision}" for what in steps for precision in ("fp32", "bf16")}
     names |= {f"naive search step, batch {batch}, fp32" for batch in (4, 16)} | {"neurons, fp32", "a copy"}
     assert {row["what"] for row in rows} == names and len(rows) == len(names)
     text = gpu.report(result)
     assert all(f"| {name} |" in text for name in names) and "TFLOP/s" in text and "GB/s" in text
     assert "| cifar10-small | 100 | 190 | 350 | 400 |" in text
+
+
+def test_with_and_without_kernels_a_step_has_a_graph_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litesnn.native.kernels", lambda: None)
+    monkeypatch.setattr("litesnn.prune._on_host", lambda tensor: False)
+    monkeypatch.setattr("litesnn.phase.wanted", lambda device: True)
+    monkeypatch.setattr("litesnn.phase.CudaGraph", RecordedGraph)
+    monkeypatch.setattr(RecordedGraph, "replays", 0)
+    data, cpu = random_data(SMALL, 4), torch.device("cpu")
+    made = launches.steps(SMALL, data, data.normalise(data.train.inputs), data.train.labels, cpu)["retrain"]
+    work = gpu.stepping(made, graphs=True)
+    replays = []
+    for name in gpu.WAYS:
+        with gpu.way(name):
+            for _ in range(3):
+                work()
+                replays.append(RecordedGraph.replays)
+    assert replays == [0, 1, 2, 2, 3, 4]  # the first step of each is taken as ever
 
 
 @pytest.mark.slow
@@ -103,6 +124,18 @@ def test_the_estimates_of_the_page_follow_from_the_counts() -> None:
                 cells = [f"{row['preset']}, {phase} step", f"{1e3 * host:.2f} ms", f"{1e3 * device:.2f} ms"]
                 cells += [f"{host / device:.1f}"]
             assert f"| {' | '.join(cells)} |" in PAGE
+
+
+def test_the_estimates_of_graphs_follow_from_the_counts() -> None:
+    """``test_a_step_can_be_recorded`` counts what the host starts then: a copy per input, a rate per schedule, the graph."""
+    for row in load("launches")["rows"]:
+        for phase, found in row["phases"].items():
+            products, memory, host = seconds(row, found)
+            started = {"search": 4 + 1 + 1, "retrain": 2 + 2 + 1}[phase]
+            times = [1e3 * max(products + memory, each) for each in (host, started * 1e-5)]
+            digits = 1 if row["preset"] == "cifar10" else 2
+            cells = [f"{row['preset']}, {row['precision']}, {phase} step", *(f"{time:.{digits}f} ms" for time in times)]
+            assert (f"| {' | '.join(cells)} |" in PAGE) is (row["way"] == "kernels")
 
 
 def test_the_share_of_a_trial_follows_the_counts() -> None:

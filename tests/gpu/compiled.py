@@ -126,7 +126,7 @@ def test_kernels_take_a_fifth_of_the_launches(
     """Of small networks; ``python -m benchmarks launches`` counts the paper's."""
     plain = steps(gpu, tiny_recipe(psi_warmup_epochs=0), tiny_genotype, tiny_dataset, 50, kernels=False)
     for before, after in zip(plain, watched[:2], strict=True):
-        assert after.count < 0.4 * before.count and not after.waits and not after.uploads
+        assert after.launches.total() < 0.4 * before.launches.total() and not after.waits and not after.uploads
 
 
 def test_without_pruning_nothing_is_marked(

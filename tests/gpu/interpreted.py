@@ -5,25 +5,32 @@ Run by ``test_gpu.py`` with ``TRITON_INTERPRET=1``, which must be set before Tri
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-from litesnn import gpu, native
+from litesnn import gpu, native, prune
 from litesnn.compconv import CompConv
+from litesnn.config import SearchPoint
 from litesnn.edge_norm import EdgeNorm
 from litesnn.gpu import compress, lif, norm
 from litesnn.gpu.layers import Stack, tables
 from litesnn.gpu.proof import DisagreementError, prove
 from litesnn.gpu.select import mark_largest
+from litesnn.joint_search import Search
 from litesnn.network import ArchParameters, Network
 from litesnn.neuron import _Lif
 from litesnn.prune import keep_largest, prune_mask
 from litesnn.quantize import fake_quantize
-from tests.litesnn.conftest import tiny_genotype, tiny_recipe
+from litesnn.retraining import Retrain
+from litesnn.step_graph import StepGraph
+from tests.litesnn.conftest import tiny_dataset, tiny_genotype, tiny_recipe
 from tests.litesnn.kernels import gradients
+from tests.litesnn.recording import RecordedGraph
 
 NEURON = 0.4, 0.5, 3.0
 Run = Callable[[], Tensor | Sequence[Tensor]]
@@ -202,6 +209,35 @@ def test_a_network_with_kernels_is_the_network(monkeypatch: pytest.MonkeyPatch, 
         for got, other in zip(*found, strict=True):
             tolerance = 1e-3 if precision == "fp32" else 0.05
             assert (got - other).abs().max() <= tolerance * other.abs().max().clamp_min(1e-3)
+
+
+@pytest.mark.parametrize("kind", ["search", "retrain"])
+def test_kernels_that_are_replayed_do_what_they_did(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """On other inputs than those of the recording, and with weights that have moved on."""
+    monkeypatch.setattr(native, "kernels", lambda: None)
+    monkeypatch.setattr(prune, "_on_host", lambda tensor: False)
+    recipe = tiny_recipe.__wrapped__()(widths=(1,), psi_warmup_epochs=0, score_lr=2**-7, aux_cell=0)  # type: ignore[attr-defined]
+    genotype, dataset = (f.__wrapped__() for f in (tiny_genotype, tiny_dataset))  # type: ignore[attr-defined]
+    point, cpu = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=50), torch.device("cpu")
+    runs: list[Search | Retrain] = [
+        Search(point, recipe, dataset, device=cpu)
+        if kind == "search"
+        else Retrain(replace(genotype, bits=(2,)), recipe, dataset, device=cpu)
+        for _ in range(2)
+    ]
+    optimizers = [part for part in runs[0]._parts().values() if isinstance(part, torch.optim.Optimizer)]
+    graph = RecordedGraph(cpu)
+    step = StepGraph(runs[0].step, graph, optimizers, runs[0]._scheduled())  # type: ignore[arg-type]
+    for run in runs:
+        run.network.train()
+    for _ in range(3):
+        batch = torch.rand(2, *recipe.input_shape), torch.randint(3, (2,))
+        batches = batch * (2 if kind == "search" else 1)
+        assert torch.equal(step(*batches), runs[1].step(*batches))
+    assert sum(func.__name__ == "_start" for func, *_ in graph.calls) > 15
+    for parts in zip(*(run._parts().values() for run in runs), strict=True):
+        tensors = [[t for t in tree_leaves(part.state_dict()) if isinstance(t, Tensor)] for part in parts]
+        assert all(torch.equal(a, b) for a, b in zip(*tensors, strict=True))
 
 
 def test_kernels_prove_themselves_first(monkeypatch: pytest.MonkeyPatch) -> None:

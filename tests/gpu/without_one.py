@@ -3,6 +3,7 @@
 Run by ``test_gpu.py``, in a process of their own: the stand-in for a GPU stays registered.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.search_step import NaiveSearch
-from benchmarks.stand_in import FakeGpu, HostWaitError, Watch
+from benchmarks.stand_in import FakeGpu, HostWaitError, Watch, _away
 from litesnn.config import Recipe, SearchPoint
 from litesnn.data.dataset import Dataset
 from litesnn.genotype import Genotype
 from litesnn.joint_search import Search
 from litesnn.retraining import Retrain
+from litesnn.step_graph import StepGraph
 from tests.litesnn.conftest import tiny_dataset, tiny_genotype, tiny_recipe  # noqa: F401  # fixtures
 
 POINT = SearchPoint(lambda1=1e-6, lambda2=1e-9, p=50)
@@ -101,6 +105,66 @@ def test_naive_execution_runs_there(
     assert loss.device == gpu.device and watch.launches["convolution_backward"] >= 20
 
 
+class DeviceAlone(TorchDispatchMode):
+    """Refuses tensors of the host altogether, numbers in them too: a graph would keep the first ones."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(isinstance(leaf, Tensor) and not _away(leaf) for leaf in tree_leaves((args, kwargs))):
+            raise HostWaitError(f"{func} reads a tensor of the host")
+        return func(*args, **(kwargs or {}))
+
+
+class SeenGraph:
+    """Stands in for a graph: looks strictly at what is recorded."""
+
+    def __init__(self, gpu: FakeGpu, kernels: bool) -> None:
+        self.gpu, self.kernels, self.replays = gpu, kernels, 0
+
+    def warm_up(self, call: Callable[[], Tensor]) -> Tensor:
+        with self.gpu.watch(strict=False, kernels=self.kernels):
+            return call()
+
+    def record(self, call: Callable[[], Tensor]) -> Tensor:
+        with self.gpu.watch(strict=True, kernels=self.kernels) as self.watch, DeviceAlone():
+            return call()
+
+    def replay(self) -> None:
+        self.replays += 1
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.mark.parametrize("kind", ["search", "retrain"])
+@pytest.mark.filterwarnings("error")  # one would say why nothing was recorded
+def test_a_step_can_be_recorded(
+    gpu: FakeGpu,
+    tiny_recipe: Callable[..., Recipe],  # noqa: F811
+    tiny_genotype: Genotype,  # noqa: F811
+    tiny_dataset: Dataset,  # noqa: F811
+    kind: str,
+    changes: dict[str, Any],
+    kernels: bool,
+) -> None:
+    """It reads nothing but the device, and from then on the host starts a copy per input, a rate per schedule, and the graph."""
+    if kernels:
+        pytest.importorskip("triton")
+    recipe = tiny_recipe(psi_warmup_epochs=0, **changes)
+    run: Search | Retrain = search_of(gpu, recipe, tiny_dataset)
+    if kind == "retrain":
+        run = retrain_of(gpu, tiny_genotype, recipe, tiny_dataset)
+    run.network.train()
+    inputs = batch(gpu, run) * (2 if kind == "search" else 1)
+    optimizers = [part for part in run._parts().values() if isinstance(part, torch.optim.Optimizer)]
+    graph, scheduled = SeenGraph(gpu, kernels), run._scheduled()
+    step = StepGraph(run.step, graph, optimizers, scheduled)  # type: ignore[arg-type]
+    for _ in range(3):
+        with gpu.watch(strict=False) as watch:
+            loss = step(*inputs)
+    assert graph.replays == 2 and graph.watch.launches.total() > 100
+    assert watch.launches == Counter({"copy_": len(inputs), "fill_": len(scheduled)})
+    assert loss.device == gpu.device and all(isinstance(g["lr"], float) for o in optimizers for g in o.param_groups)
+
+
 ROW, LABELS = torch.ones(6), torch.zeros(8, dtype=torch.int64)  # on the host
 PLANTED: dict[str, Callable[[Tensor, Tensor], object]] = {
     "item": lambda loss, x: loss.item(),
@@ -154,6 +218,20 @@ def test_what_is_planted_in_a_step_is_found(
     refused = HostWaitError if name in WATCHED else RuntimeError  # the rest PyTorch refuses by itself
     with pytest.raises(refused), gpu.watch(strict=True):
         spoilt.step(*batch(gpu, spoilt))
+
+
+def test_a_number_of_the_host_in_what_is_recorded_is_found(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch, spoilt: Retrain
+) -> None:
+    forward, number = spoilt.network.forward, torch.tensor(2.0)
+    monkeypatch.setattr(spoilt.network, "forward", lambda x, timesteps: forward(x * number, timesteps))
+    step = StepGraph(spoilt.step, SeenGraph(gpu, False), [], [])  # type: ignore[arg-type]
+    with gpu.watch(strict=False):
+        step(*batch(gpu, spoilt))
+        with pytest.warns(
+            UserWarning, match="steps without a graph on standin:0: aten.mul.Tensor reads a tensor of the host"
+        ):
+            step(*batch(gpu, spoilt))
 
 
 def epoch(gpu: FakeGpu, run: Search | Retrain) -> Watch:
