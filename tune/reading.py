@@ -113,7 +113,7 @@ def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None
     if len(left_out) > _SHOWN_REASONS:
         console.print(f"… and {len(left_out) - _SHOWN_REASONS} more, see trials.csv")
     recipe = Recipe.from_dict(experiment.recipe())
-    summary = summarise(table, chosen, reference_in([experiment]), recipe)
+    summary = summarise(table, chosen, reference_in([experiment]), recipe, experiment.planned())
     for sentence in summary.sentences():
         console.print(sentence, highlight=False)
 
