@@ -157,7 +157,8 @@ def existing(storage: str, name: str, field: str = "name") -> Experiment:
         raise
     except InputError as error:
         known = [] if "/" in name else folder_names(storage_path("storage", storage))
-        raise InputError(f"{error}{hint(name, known)}") from None
+        more = "; a merge has a report only" if name in known else hint(name, known)
+        raise InputError(f"{error}{more}") from None
     return experiment
 
 
