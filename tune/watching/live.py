@@ -118,7 +118,7 @@ class LiveTable:
         left_out = _OF_GIVEN_CELLS if recipe.strategy == "darts" else _OF_A_SEARCH
         headings = [heading for heading, _, _ in _COLUMNS if heading not in left_out]
 
-        def cells(row: Mapping[str, Any]) -> list[str]:
+        def cells(row: Any) -> list[str]:
             own = row if _has(row, "channels") else {**row, "channels": recipe.retrain_channels}
             texts = _cells(own)
             return [texts[heading] for heading in headings]
