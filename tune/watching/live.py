@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -147,8 +148,7 @@ def _cells(row: Any) -> dict[str, str]:
 
 def _has(row: Mapping[str, Any], key: str) -> bool:
     """Whether the row has a value there: a table has NaN where a trial has none."""
-    value = row.get(key)
-    return value is not None and value == value
+    return not pd.isna(row.get(key))
 
 
 def _figures(last: Mapping[str, Any]) -> str:
