@@ -21,7 +21,7 @@ from litesnn.export.command import read_network
 from litesnn.export.convert import pack, unpack
 from litesnn.export.packed import read_packed
 from litesnn.export.plan import make_plan
-from litesnn.export.sizes import measure_sizes
+from litesnn.export.sizes import measure_sizes, size_text
 from litesnn.files import write_text
 from litesnn.genotype import Genotype
 from litesnn.inference import freeze
@@ -64,7 +64,7 @@ def _search(args: argparse.Namespace, point: SearchPoint, recipe: Recipe, out: P
         )
     last = result.records[-1]
     print(
-        f"supernet {last.val_accuracy:.2f} % validation; decoded {last.model_size_bits / 8e6:.4f} MB, "
+        f"supernet {last.val_accuracy:.2f} % validation; decoded {size_text(last.model_size_bits)} (Eq. 18), "
         f"{last.bit_synops / 1e6:.3f} M Bit-SynOps, T = {last.timesteps}"
     )
     return result.genotype

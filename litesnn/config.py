@@ -127,7 +127,7 @@ class Recipe:
         "network",
         "N of N:M masks: N of every N / (1 - p/100) weights in a row stay (Zhou 2021); 0: any weights of a layer",
     )
-    timesteps: int = _setting(6, "network", "largest number of timesteps T the search considers")
+    timesteps: int = _setting(6, "network", "largest number of timesteps T that is considered")
     tau: float = _setting(0.2, "network", "membrane decay of the LIF neuron")
     v_threshold: float = _setting(0.5, "network", "firing threshold of the LIF neuron")
     dspike_b: float = _setting(3.0, "network", "temperature b of the Dspike surrogate")

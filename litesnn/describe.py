@@ -95,7 +95,7 @@ def _expected_sizes(genotype: Genotype, recipe: Recipe, cost: DerivedCost) -> li
             "size as in the paper",
             f"{size_text(cost.model_size_bits)} (Eq. 18: kept weights at their bits, positions left out)",
         ),
-        ("size of the file", f"about {size_text(cost.file_bits)}, less what training leaves without effect"),
+        ("size when packed", f"about {size_text(cost.file_bits)}, less what training leaves without effect"),
         (
             "  positions",
             f"{size_text(positions)} ({positions / max(1, kept):.2f} bits for each of {kept:,} kept weights)",

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from litesnn.export.sizes import size_text
 from litesnn.phase import EpochRecord, OnBatch
 
 
@@ -50,7 +51,7 @@ def training_bar(phase: str, epochs: int) -> Iterator[tuple[Callable[[EpochRecor
         def on_epoch(record: EpochRecord) -> None:
             bars.console.print(
                 f"{record.phase} {record.epoch:>3}/{record.epochs}  loss {record.loss:.4f}  "
-                f"validation {record.val_accuracy:.2f} %  {record.model_size_bits / 8e6:.4f} MB  "
+                f"validation {record.val_accuracy:.2f} %  {size_text(record.model_size_bits)} (Eq. 18)  "
                 f"{record.bit_synops / 1e6:.3f} M Bit-SynOps  T {record.timesteps}  {record.seconds:.1f} s",
                 highlight=False,
                 soft_wrap=True,

@@ -1,4 +1,4 @@
-"""``python tune/pareto.py``: searches and retrains many points as Ray Tune trials and shows their Pareto front."""
+"""``python tune/pareto.py``: trains a network for each of many points as Ray Tune trials and shows their Pareto front."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune.running.program import program_name
 from tune.running.settings import GROUPS, OF_POLISH, Settings
 
 _COMMANDS = {
-    "run": "Searches and retrains every point, then shows the front; runs if no command is named.",
+    "run": "Trains a network for every point, after a search if the strategy has one, and shows the front; runs if no command is named.",
     "status": "How far an experiment is, while it runs or after.",
     "report": "Writes the tables, plots and the page of an experiment anew.",
     "merge": "One report of several experiments on the same data.",

@@ -113,7 +113,7 @@ def _show(experiment: Experiment, table: pd.DataFrame, console: Console) -> None
     if len(left_out) > _SHOWN_REASONS:
         console.print(f"… and {len(left_out) - _SHOWN_REASONS} more, see trials.csv")
     recipe = Recipe.from_dict(experiment.recipe())
-    summary = summarise(table, chosen, reference_in([experiment]), recipe)
+    summary = summarise(table, chosen, reference_in([experiment]), recipe, experiment.planned())
     for sentence in summary.sentences():
         console.print(sentence, highlight=False)
 
@@ -157,7 +157,8 @@ def existing(storage: str, name: str, field: str = "name") -> Experiment:
         raise
     except InputError as error:
         known = [] if "/" in name else folder_names(storage_path("storage", storage))
-        raise InputError(f"{error}{hint(name, known)}") from None
+        more = "; a merge has a report only" if name in known else hint(name, known)
+        raise InputError(f"{error}{more}") from None
     return experiment
 
 

@@ -129,7 +129,8 @@ def carry_out(
             console.print(f"there are GPUs, each trial gets {settings.gpus_per_trial:g} of one (--gpus-per-trial)")
         if isinstance(experiment.path, Path):
             check_shared(experiment.path)
-    experiment.open(recipe.to_dict(), reference, measured)
+    planned = settings.num_points * settings.seeds if wanted is None else len({t.name for t in wanted} | set(over))
+    experiment.open(recipe.to_dict(), reference, measured, planned)
     if begin is not None:
         begin()
 

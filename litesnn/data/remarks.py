@@ -9,11 +9,13 @@ from pathlib import Path
 import torch
 
 from litesnn.config import Recipe
+from litesnn.data.batches import batch_count
 from litesnn.data.dataset import Dataset, Split
 from litesnn.data.listing import Listing
 
 FEW_TO_TRAIN = 20  # samples of a class below which little can be learnt
 FEW_TO_JUDGE = 100  # samples of a split below which one of them is worth more than a percentage point
+FEW_STEPS = 200  # of a whole retraining, below which presets for large data hardly leave chance
 UNBALANCED = 5.0  # largest over smallest class
 _SHOWN = 20
 
@@ -84,6 +86,14 @@ class Remarks:
             texts.append(
                 f"warning: classes are unbalanced, {large!r} has {most / fewest:.0f} times the samples of {small!r}; "
                 f"always answering {large!r} would be right in {100 * most / sum(counts):.0f} % of cases"
+            )
+        recipe = self.recipe
+        batches = batch_count(len(data.train), recipe.retrain_batch, drop_last=True)
+        if batches * recipe.retrain_epochs < FEW_STEPS:
+            texts.append(
+                f"warning: a retraining has {_count(batches * recipe.retrain_epochs, 'step')}, "
+                f"{_count(recipe.retrain_epochs, 'epoch')} of {_count(batches, 'batch', 'batches')}; "
+                "a smaller --retrain-batch and more --retrain-epochs give more"
             )
         for name, split in (("validation", data.val), ("test", data.test)):
             if len(split) < FEW_TO_JUDGE:

@@ -91,7 +91,7 @@ def model_card(
     return (
         f"---\n{front_matter(recipe, provenance, name)}---\n\n"
         f"# {name}\n\n"
-        "A spiking network found by joint search over cell, bits, pruning and timesteps (LitE-SNN, IJCAI 2024).\n\n"
+        f"A spiking network with weights of few bits, after LitE-SNN (IJCAI 2024).{_origin(trained_by, provenance)}\n\n"
         f"{_USES[kind].format(name=name)}\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         f"{normalised}{_scale_of_inputs(recipe)}.\n\n"
@@ -125,6 +125,17 @@ def front_matter(recipe: Recipe, provenance: Mapping[str, Any], name: str) -> st
     if results:
         fields["model-index"] = [{"name": Path(name).stem, "results": results}]
     return "".join(f"{key}: {_yaml(value)}\n" for key, value in fields.items())
+
+
+def _origin(trained_by: Recipe | None, provenance: Mapping[str, Any]) -> str:
+    """Where its structure is from, as far as that is known: a genotype may have been written by hand for any recipe."""
+    strategy = None if trained_by is None else trained_by.strategy
+    if strategy == "darts":
+        searched = _is_number(provenance.get("lambda1"))
+        return " Its cell, bits and timesteps were found by a joint search." if searched else ""
+    return {"fixed": " Its cell was written by hand.", "random": " Its cell, bits and timesteps were drawn."}.get(
+        strategy or "", ""
+    )
 
 
 def _yaml(value: Any) -> str:

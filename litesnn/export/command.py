@@ -47,7 +47,8 @@ def export(args: argparse.Namespace) -> None:
     for path, text in beside.items():
         write_text(path, text)
     write_text(out.with_name(out.name + ".md"), card)
-    lines.insert(0, ("written", f"{out} ({len(content):,} bytes) and its card {out.name}.md"))
+    header = "".join(f", its header {path.name}" for path in beside)
+    lines.insert(0, ("written", f"{out} ({len(content):,} bytes){header} and its card {out.name}.md"))
     lines += measure_sizes(packed).lines()
     width = max(len(name) for name, _ in lines)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in lines))

@@ -53,7 +53,7 @@ class Sizes:
                 "size as in the paper",
                 f"{size_text(self.paper)} (Eq. 18: kept weights at their bits, positions left out)",
             ),
-            ("size of the file", f"{size_text(self.file)} (all that is needed to run it)"),
+            ("size when packed", f"{size_text(self.file)} (all that is needed to run it)"),
             ("  codes", f"{size_text(codes)} ({codes / each:.2f} bits for each of {self.kept:,} kept weights)"),
             ("  positions", f"{size_text(positions)} ({positions / each:.2f} bits for each)"),
             ("  scales and biases", f"{size_text(norms)} (batch norm and steps)"),

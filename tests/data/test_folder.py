@@ -257,3 +257,19 @@ def test_few_and_unbalanced_samples_are_warned_of(images):
         "warning: 6 samples in the validation split; one of them moves its accuracy by 16.7 points",
         "warning: 2 samples in the test split; one of them moves its accuracy by 50.0 points",
     ]
+
+
+def test_a_retraining_of_few_steps_is_warned_of(images):
+    for number in range(2):
+        _save_image(images / "train" / "cat" / f"more{number}.png")
+    said: list[str] = []
+    recipe = dataclasses.replace(IMAGES, val_fraction=0.1, retrain_batch=2, retrain_epochs=8)
+    dataset = load_folder(str(images), recipe, 2, say=said.append)
+    batches = len(dataset.train) // 2
+    assert (
+        f"warning: a retraining has {8 * batches} steps, 8 epochs of {batches} batch{'es' * (batches > 1)}; "
+        "a smaller --retrain-batch and more --retrain-epochs give more"
+    ) in said
+    said.clear()
+    load_folder(str(images), dataclasses.replace(recipe, retrain_epochs=200), 2, say=said.append)
+    assert not any("a retraining has" in text for text in said)

@@ -15,6 +15,7 @@ from tune.results.front import hypervolume
 from tune.storage.objectives import ACCURACY, BIT_SYNOPS, SIZE, Reference
 from tune.storage.store import FINISHED, STOPPED, UNFINISHED
 
+WAITING = "waiting"
 WITHIN = 1.0  # percentage points of the best accuracy
 
 
@@ -81,7 +82,9 @@ def reference_text(reference: Reference) -> str:
     )
 
 
-def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, recipe: Recipe) -> Summary:
+def summarise(
+    trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, recipe: Recipe, planned: int = 0
+) -> Summary:
     """Counts an experiment.
 
     Args:
@@ -89,6 +92,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
         chosen: its front, of networks or of points.
         reference: the hypervolume's reference point.
         recipe: the epochs that a whole trial has, unless the table of a merge says so in ``whole_epochs``.
+        planned: how many trials there are to be; those that have not started are waiting.
     """
     finished = trials[trials["status"] == FINISHED]
     stopped = trials["status"] == STOPPED
@@ -100,7 +104,7 @@ def summarise(trials: pd.DataFrame, chosen: pd.DataFrame, reference: Reference, 
     near = finished[finished[ACCURACY] >= (best[ACCURACY] if best else 0) - WITHIN]
     smallest = _first(near.sort_values([SIZE, ACCURACY], ascending=[True, False]))
     return Summary(
-        states=count_states(trials),
+        states=count_states(trials) | ({WAITING: planned - len(trials)} if planned > len(trials) else {}),
         front=len(chosen),
         sure=int((chosen["ties_with"] == "").sum()),
         of_points="seeds" in chosen,

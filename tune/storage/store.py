@@ -1,6 +1,6 @@
 """An experiment on disk or in a bucket. A trial owns a folder and writes whole files; tables are a function of them.
 
-NAME/experiment.json               the recipe that all trials share, the reference of the hypervolume
+NAME/experiment.json               the recipe that all trials share, the reference of the hypervolume, the number of trials to come
 NAME/trials/<trial>/point.json     λ1, λ2, p and seed; recipe.json beside it
                     metrics.jsonl  one line per epoch
                     genotype.json  once the search is over
@@ -89,6 +89,7 @@ class Experiment:
         recipe: Mapping[str, Any],
         reference: Reference | None = None,
         measured: Sequence[Sequence[float]] | None = None,
+        planned: int | None = None,
     ) -> None:
         """Creates the experiment if it is not there yet; ``check`` first.
 
@@ -96,13 +97,14 @@ class Experiment:
             recipe: what all trials share.
             reference: corner of the hypervolume; added to an experiment of an earlier version, never replaced.
             measured: ranges of λ1 and λ2 that were measured for it; added likewise.
+            planned: how many trials it has once the run that begins is through; replaces that of the run before.
         """
         found = read_json(self.path / "experiment.json") or {"recipe": recipe}
         more = {
             **({} if reference is None else {"reference": asdict(reference)}),
             **({} if measured is None else {"measured_lambda_ranges": measured}),
         }
-        wanted = {**more, **found}
+        wanted = {**more, **found, **({} if planned is None else {"planned_trials": planned})}
         if wanted != read_json(self.path / "experiment.json"):
             write_json(self.path / "experiment.json", wanted)
 
@@ -153,6 +155,11 @@ class Experiment:
             raise InputError(
                 f"name: expected two ranges as measured_lambda_ranges in {self.path / 'experiment.json'}, got {found!r}"
             ) from None
+
+    def planned(self) -> int:
+        """How many trials it has once its last run is through; 0 where nobody has said so."""
+        found = (read_json(self.path / "experiment.json") or {}).get("planned_trials")
+        return found if isinstance(found, int) else 0
 
     def trial(self, name: str) -> TrialFolder:
         """The folder of a trial by its name."""

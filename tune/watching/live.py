@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -28,12 +29,17 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("size", "size_bits", size_text),
     ("Bit-SynOps", "bit_synops", count_text),
     ("T", "timesteps", "{:.0f}".format),
+    ("bits", "held_bits", "{:.0f}".format),
+    ("C", "channels", "{:.0f}".format),
     ("p %", "p", "{:g}".format),
     ("λ1", "lambda1", "{:g}".format),
     ("λ2", "lambda2", "{:g}".format),
     ("seed", "seed", "{:.0f}".format),
 )
 """Heading, key in a trial's record or row, and text of its value; a trial that lacks the key has an empty cell."""
+
+_OF_A_SEARCH, _OF_GIVEN_CELLS = ("λ1", "λ2"), ("bits",)
+"""Headings for trials that search alone, and for those that do not."""
 
 
 class LiveTable:
@@ -71,7 +77,7 @@ class LiveTable:
                 self._print(f"{name}: {sentence(why)}; it is started again")
             case TrialEnded() if not self.live:
                 state, row = self.ledger.of(name), self.ledger.rows[name]
-                figures = _figures(state.record if "phase" in state.record else row)
+                figures = _figures(row if row.get("phase") else state.record)
                 reason = f"  ({row['reason']})" if row["reason"] else ""
                 self._print(f"{state.state:<9} {name}  {figures}{reason}")
         self._draw()
@@ -109,18 +115,27 @@ class LiveTable:
             self._print(self._summary())
 
     def _table(self) -> Table:
+        recipe = self.ledger.recipe
+        left_out = _OF_GIVEN_CELLS if recipe.strategy == "darts" else _OF_A_SEARCH
+        headings = [heading for heading, _, _ in _COLUMNS if heading not in left_out]
+
+        def cells(row: Any) -> list[str]:
+            own = row if _has(row, "channels") else {**row, "channels": recipe.retrain_channels}
+            texts = _cells(own)
+            return [texts[heading] for heading in headings]
+
         table = Table("phase", box=None, pad_edge=False)
-        for heading, _, _ in _COLUMNS:
+        for heading in headings:
             table.add_column(heading, justify="right", no_wrap=True)
         running, front = sorted(self.ledger.running.items()), self.ledger.front
         for _, state in running[:_SHOWN_TRIALS]:
             last = state.record
             phase = STARTING if state.phase == STARTING else f"{last['phase']} {last['epoch']}/{last['epochs']}"
-            table.add_row(phase, *_cells(last).values())
+            table.add_row(phase, *cells(last))
         if len(running) > _SHOWN_TRIALS:
             table.add_row(f"… {len(running) - _SHOWN_TRIALS} more")
         for row in front.head(_SHOWN_FRONT).to_dict("records"):
-            table.add_row("front", *_cells(row).values())
+            table.add_row("front", *cells(row))
         if len(front) > _SHOWN_FRONT:
             table.add_row(f"… {len(front) - _SHOWN_FRONT} more")
         return table
@@ -128,7 +143,12 @@ class LiveTable:
 
 def _cells(row: Any) -> dict[str, str]:
     row = with_size(row)
-    return {heading: "" if row.get(key) is None else text(row[key]) for heading, key, text in _COLUMNS}
+    return {heading: text(row[key]) if _has(row, key) else "" for heading, key, text in _COLUMNS}
+
+
+def _has(row: Mapping[str, Any], key: str) -> bool:
+    """Whether the row has a value there: a table has NaN where a trial has none."""
+    return not pd.isna(row.get(key))
 
 
 def _figures(last: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,23 @@ def test_names_stay_names(name: str) -> None:
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"]["name"] == "".join(c if c.isprintable() or c < " " else " " for c in name)
     assert front["model-index"][0]["name"] == result["dataset"]["name"] and "somebody" not in str(front)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "facts", "told"),
+    [
+        ("fixed", {"lambda1": 0.0}, "Its cell was written by hand."),
+        ("random", {}, "Its cell, bits and timesteps were drawn."),
+        ("darts", {"lambda1": 0.0}, "found by a joint search"),
+        ("darts", {}, ""),  # the genotype may be from anywhere
+        (None, {"lambda1": 0.0}, ""),
+    ],
+)
+def test_where_the_cell_is_from(strategy: Any, facts: dict[str, Any], told: str, trained: Trained) -> None:
+    recipe = None if strategy is None else replace(trained.model.recipe, strategy=strategy)
+    card = model_card(trained.packed, recipe, facts, "x.lsnn", "lsnn", 1)
+    about = next(line for line in card.splitlines() if line.startswith("A spiking network"))
+    assert told in about and ("search" in about) == ("search" in told) and ("by hand" in about) == ("by hand" in told)
 
 
 def test_clips_are_audio() -> None:

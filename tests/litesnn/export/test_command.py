@@ -33,7 +33,7 @@ def test_a_file_and_its_card(kind: str, trained: Trained, tmp_path: Path, capsys
     assert sorted(path.name for path in out.parent.iterdir()) == [f"mine.{kind}", f"mine.{kind}.md"]
     card = out.with_name(f"mine.{kind}.md").read_text(encoding="utf-8")
     for text in (printed, card):
-        for size in ("size as in the paper", "size of the file", "size when dense"):
+        for size in ("size as in the paper", "size when packed", "size when dense"):
             assert size in text
     model = trained.model
     cost = derived_cost(model.genotype, model.recipe, model.rates)
@@ -58,6 +58,7 @@ def test_c_comes_with_its_header(trained: Trained, tmp_path: Path, capsys: pytes
     printed = output_of(capsys, "export", trained.packed_path, "-o", tmp_path / "wake.c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wake.c", "wake.c.md", "wake.h"]
     assert '#include "wake.h"' in (tmp_path / "wake.c").read_text() and "flash: " in printed and "RAM: " in printed
+    assert "wake.c (" in printed and "its header wake.h and its card wake.c.md" in printed
 
 
 def test_scales_in_fp16_say_what_they_change(

@@ -265,6 +265,13 @@ def test_a_mistyped_name_suggests_the_nearest(storage: Path, capsys: pytest.Capt
     assert code == 2 and error.strip().endswith("got none; did you mean 'cifar10-small'?")
 
 
+def test_a_merge_is_no_experiment_and_is_not_suggested(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ("--storage", str(storage))
+    assert call(capsys, "merge", *place, "a", "b", "--out", "both")[0] == 0
+    code, _, error = call(capsys, "pick", *place, "--name", "both")
+    assert code == 2 and error.strip().endswith("got none; a merge has a report only")
+
+
 def test_the_next_commands_have_real_names(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (storage / "a").rename(storage / "my run")
     experiment = Experiment(storage / "my run")

@@ -241,6 +241,15 @@ def test_measured_ranges_stay_and_damaged_ones_are_named(tmp_path: Path) -> None
         experiment.measured()
 
 
+def test_how_many_trials_there_are_to_be_is_what_the_last_run_said(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    experiment.open({"dataset": "digits"})  # as an earlier version did
+    assert experiment.planned() == 0
+    for planned in (36, 40):
+        experiment.open({"dataset": "digits"}, planned=planned)
+        assert experiment.planned() == planned
+
+
 def test_another_recipe_under_the_same_name_is_refused_with_every_difference(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "name")
     experiment.check({"nodes": 2})

@@ -371,6 +371,7 @@ def test_an_empty_storage_says_what_to_run_and_fills(browser: Any, tmp_path: Pat
         assert "python tune/pareto.py --storage" in text(browser, "#nothing")
         experiment = Experiment(tmp_path / "later" / "first")
         experiment.open({"dataset": "digits"}, REFERENCE)
+        wait(browser, "return document.getElementById('tab-panels').textContent.includes('No trial has started.')")
         add(experiment, "a", TRIALS["small"])
         wait(browser, "return document.documentElement.dataset.ready && document.getElementById('size-front').data")
         assert drawn(browser) == {"a"} and not browser.execute_script(

@@ -247,6 +247,26 @@ def header(browser: Any) -> list[str]:
     return list(browser.execute_script("return [...document.querySelectorAll('#trials th')].map(h => h.innerText)"))
 
 
+def test_networks_that_were_not_searched_have_no_lambda_and_no_curve_of_a_search(
+    browser: Any, page: Path, tmp_path: Path
+) -> None:
+    experiment = Experiment(tmp_path / "families")
+    experiment.open({"dataset": "digits", "strategy": "fixed"})
+    for name, channels, size in (("narrow", 8, 40_000), ("wide", 16, 400_000)):
+        add(experiment, name, (0.0, 0.0, 0.0, 90.0 + channels / 4, 90.0, size, size, 1), channels=channels)
+        folder = experiment.trial(name)
+        folder.write_records([record for record in folder.read_records() if record["phase"] == "retrain"])
+    show(browser, page.as_uri(), "")
+    assert {"λ1", "λ2", "C"} <= {heading.split()[0] for heading in header(browser)}
+    show(browser, write_page(tmp_path, "families").as_uri(), "")
+    headings = {heading.split()[0] for heading in header(browser)}
+    assert "C" in headings and not {"λ1", "λ2"} & headings
+    assert text(browser, "#summary").startswith("data digits · 2 trials: 2 finished")
+    show(browser, write_page(tmp_path, "families").as_uri(), "trial=families/wide")
+    wait(browser, "return document.querySelector('#panel .key')")
+    assert text(browser, "#panel .key") == "retraining" and "λ1" not in text(browser, "#panel dl")
+
+
 def test_lines_of_the_parallel_coordinates(browser: Any, page: Path, storage: Path) -> None:
     """One per finished network, the more accurate in later classes, all places between bottom and top; a λ of 0 is lowest."""
     show(browser, page.as_uri(), "tab=parallel")

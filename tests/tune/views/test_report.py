@@ -157,6 +157,12 @@ def test_summary_in_words() -> None:
     assert "3 networks on the front, 1 of them for sure" in words
 
 
+def test_trials_that_have_not_started_are_waiting() -> None:
+    of_12, of_5 = (summarise(TRIALS, front(TRIALS), REFERENCE, RECIPE, planned).sentences()[0] for planned in (12, 5))
+    assert of_12 == "12 trials: 4 finished, 1 stopped, 1 diverged, 1 unfinished, 5 waiting"
+    assert of_5 == "7 trials: 4 finished, 1 stopped, 1 diverged, 1 unfinished"
+
+
 def test_hypervolume_curve_is_that_of_the_trials_so_far() -> None:
     curve = hypervolume_curve(TRIALS, REFERENCE)
     order = ["f", "a", "b", "e", "c", "d"]  # f did not record its end; g is not over

@@ -2,12 +2,15 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tests.tune.watching.runs import FIGURES, A, B, Run, report, trial
+from litesnn.config import SearchPoint
+from tests.tune.watching.runs import FIGURES, RECIPE, A, B, Run, report, trial
+from tune.plan.points import Trial
 from tune.running.facts import AttemptBroke, TrialHung
 from tune.trials.reasons import Broken, CheckpointDamaged, Hung, StorageDelayed
 from tune.watching.estimate import Warming
@@ -41,12 +44,34 @@ def test_what_is_shown(terminal: bool, tmp_path: Path, monkeypatch: pytest.Monke
     assert "2 running, 1 waiting; front 0, hypervolume 0.000, 0 epochs saved; 0:00 so far, about 0:14 left" in text
     assert "1 finished, 1 running, 1 waiting; front 1, hypervolume" in text
     if terminal:
-        assert "starting 90 1.23e-06 4.56e-09 0" in text
-        assert "search 1/2 75.00 1.00 kB 3.00 M 2 80.5 1.23e-06 4.56e-09 0" in text
-        assert "front 75.00 1.00 kB 3.00 M 2 80.5 1.23e-06 4.56e-09 0" in text
+        assert "starting 24 90 1.23e-06 4.56e-09 0" in text
+        assert "search 1/2 75.00 1.00 kB 3.00 M 2 24 80.5 1.23e-06 4.56e-09 0" in text
+        assert "front 75.00 1.00 kB 3.00 M 2 24 80.5 1.23e-06 4.56e-09 0" in text
     else:
         assert f"finished {FIRST.name} search epoch 1, 75.00 % validation, 1.00 kB, 3.00 M Bit-SynOps, T 2" in text
         assert "\x1b" not in shown.getvalue()
+
+
+def test_a_hand_written_cell_shows_bits_and_no_lambda(tmp_path: Path) -> None:
+    screen, run = io.StringIO(), Run(tmp_path / "mine")
+    run.ledger.recipe = replace(RECIPE, strategy="fixed")
+    for channels in (0, 16):
+        point = SearchPoint(lambda1=0, lambda2=0, p=0, channels=channels, held_bits=2, held_timesteps=1)
+        run.start(Trial(point=point, seed=0))
+    Console(file=screen, width=80).print(LiveTable(run.ledger, Console(file=screen))._table())
+    heading, *rows = [" ".join(line.split()) for line in screen.getvalue().splitlines()]
+    assert heading == "phase val % size Bit-SynOps T bits C p % seed"
+    assert sorted(rows) == ["starting 2 16 0 0", "starting 2 24 0 0"]
+
+
+def test_a_finished_trial_is_told_with_the_figures_of_its_result(tmp_path: Path) -> None:
+    """During training the file is estimated."""
+    screen, run = io.StringIO(), Run(tmp_path / "mine")
+    live = LiveTable(run.ledger, Console(file=screen, width=200))
+    run.start(A)
+    run.epochs(A, ("retrain", 3), file_bits=8000, size_bits=8000)
+    live.show(run.end(A, "finished", file_bits=8800, size_bits=8800))
+    assert "1.10 kB" in screen.getvalue() and "1.00 kB" not in screen.getvalue()
 
 
 def test_what_the_last_trials_have_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

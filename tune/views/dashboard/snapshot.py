@@ -154,9 +154,11 @@ def _shown(path: StoragePath, prefix: str, rows: list[Row], found: Found) -> dic
     errors = found.refused[:1] + [f"and {len(found.refused) - 1} more like this"] * (len(found.refused) > 1)
     recipe: dict[str, Any] | None = None
     reference: Reference | None = None
+    planned = 0
     try:
         recipe = Experiment(path).recipe()
         reference = Experiment(path).reference()
+        planned = Experiment(path).planned()
     except StorageError:
         raise
     except InputError as damaged:
@@ -166,6 +168,7 @@ def _shown(path: StoragePath, prefix: str, rows: list[Row], found: Found) -> dic
         to_table([rows] if rows else []),
         recipe,
         reference,
+        planned=planned,
         version=_version(found),
         error="; ".join(errors) or None,
         hidden=prefix,

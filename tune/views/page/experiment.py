@@ -28,6 +28,7 @@ def experiment_answer(
     recipe: Mapping[str, Any] | None,
     reference: Reference | None,
     *,
+    planned: int = 0,
     version: str = "",
     error: str | None = None,
     hidden: str = "",
@@ -40,6 +41,7 @@ def experiment_answer(
         table: of ``tune.storage.store``, or of a merge, whose trials are then named after their experiments too.
         recipe: None where it cannot be read.
         reference: of the hypervolume; None likewise.
+        planned: how many trials there are to be.
         version: another one for another state of the files.
         error: what is damaged.
         hidden: a path that reasons of trials are not to tell.
@@ -54,7 +56,9 @@ def experiment_answer(
     table = table.assign(row=range(len(table)))
     chosen = front(table)
     names = labels(table)
-    summary = None if known is None or reference is None else summarise(table, shown_front(table), reference, known)
+    summary = None
+    if known is not None and reference is not None:
+        summary = summarise(table, shown_front(table), reference, known, planned)
     return {
         "name": name,
         "version": version,

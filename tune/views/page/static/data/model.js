@@ -26,6 +26,7 @@ export function buildModel(store, view) {
     ...marksOf(all, rows, points),
     rowsVersion: dataVersion + JSON.stringify(view.filters), // the same as long as the rows are
     several: names.length > 1,
+    searched: experiments.some(isSearched),
     taken: pick(rows, view),
   };
 }
@@ -76,6 +77,9 @@ function passes(row, filters) {
   }
   return true;
 }
+
+/** Whether an experiment's networks come from a search, so that λ says something; earlier versions had no other strategy. */
+export const isSearched = ({ recipe }) => (recipe?.strategy ?? "darts") === "darts";
 
 export const isWhole = (row) =>
   row.status === FINISHED && row[ACCURACY] !== null && row[SIZE] !== null && row[SYNOPS] !== null;

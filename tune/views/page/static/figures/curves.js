@@ -47,7 +47,8 @@ export function curvesOf(records) {
           });
         }
     });
-    const { xaxis, yaxis, ...rest } = baseLayout({ xaxis: { title: { text: "epoch, both phases counted through" } } });
+    const both = new Set(records.map(({ phase }) => phase)).size > 1;
+    const { xaxis, yaxis, ...rest } = baseLayout({ xaxis: { title: { text: both ? "epoch, both phases counted through" : "epoch" } } });
     const layout = {
       ...rest, width: div.clientWidth, height: div.clientHeight, margin: { l: 52, r: 8, t: 8, b: 40 },
       xaxis: { ...xaxis, anchor: axis(rows.length - 1), range: [0.5, counted.length + 0.5], fixedrange: true },

@@ -19,10 +19,11 @@ export function makeParallel(place, act) {
     const rows = model.rows.filter((row) => isWhole(row) && row[SIZE] > 0 && row[SYNOPS] > 0 && row.lambda1 !== null &&
       row.lambda2 !== null && row.p !== null && row.bits !== null && row.timesteps !== null);
     div.hidden = rows.length === 0;
+    const ofLambda = rows.some(({ lambda1, lambda2 }) => lambda1 || lambda2);
     note.textContent = rows.length === 0 ? "No finished network among the trials shown."
       : "One line per finished network, in stronger colour for every fifth of them that is more accurate. Drag a box over an " +
-        "axis to keep what passes through it, with Shift over further ones; double-click to let go. λ, accuracy and costs in " +
-        "log scale, a λ of zero below.";
+        "axis to keep what passes through it, with Shift over further ones; double-click to let go. " +
+        (ofLambda ? "λ, accuracy and costs in log scale, a λ of zero below." : "Accuracy and costs in log scale.");
     if (!rows.length) return;
     await plotlyReady;
     const axes = axesOf(rows);

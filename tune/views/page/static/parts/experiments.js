@@ -39,7 +39,7 @@ function said(model, store) {
   if (!model.names.length) return "No experiment is chosen.";
   if (!model.experiments.length) return model.names.every((name) => store.failures.has(name)) ? "" : "Loading…";
   const lines = model.experiments.map(({ name, recipe, summary }) =>
-    [model.several ? name : "", recipe?.dataset, ...summary].filter(Boolean).join(" · "));
+    [model.several ? name : "", recipe ? `data ${recipe.dataset}` : "", ...summary].filter(Boolean).join(" · "));
   if (model.rows.length < model.all.length) lines.push(`${whole(model.rows.length)} pass the filters`);
   return lines.join(model.several ? "\n" : " · ").replaceAll(" %", "\u00a0%");
 }

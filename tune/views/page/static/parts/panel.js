@@ -1,6 +1,7 @@
 // One trial in full: its cell, bits, timesteps, learning curves, why it ended, and its files.
 
 import { ACCURACY, DENSE, EQ18, FILE, SYNOPS, countText, digits, element, general, percent, sizeText } from "../data/format.js";
+import { isSearched } from "../data/model.js";
 import { bars, curvesOf, keyOf, timestepsOf } from "../figures/curves.js";
 import { safeDrawing } from "../figures/drawing.js";
 
@@ -16,7 +17,7 @@ export function makePanel(store, close) {
   const body = element("div", { className: "body" });
   panel.append(element("header", {}, title, shut), state, body);
   shut.addEventListener("click", close);
-  let shown = null, asked = null, found = null, drawn = "", back = null, curves = null;
+  let shown = null, asked = null, found = null, drawn = "", back = null, curves = null, searched = true;
 
   function render(model, view, theme, width) {
     const row = view.trial === null ? null : model.byKey.get(view.trial) ?? null;
@@ -41,13 +42,15 @@ export function makePanel(store, close) {
       drawn = "";
       return;
     }
-    const version = `${view.trial} ${model.experiments.find(({ name }) => name === row.experiment)?.version}`;
+    const experiment = model.experiments.find(({ name }) => name === row.experiment);
+    const version = `${view.trial} ${experiment?.version}`;
     if (drawn === version) {
       if (width) curves?.draw();
       return;
     }
     drawn = version;
     asked = row;
+    searched = isSearched(experiment ?? {});
     if (found === null) body.replaceChildren(element("p", { className: "note", textContent: "loading…" }));
     store.details(row).then(
       (details) => {
@@ -67,17 +70,19 @@ export function makePanel(store, close) {
     curves = records.length ? curvesOf(records) : null;
     const cell = drawing === null ? null : safeDrawing(drawing);
     const steps = timestepsOf(records, row.timesteps);
+    const phases = new Set(records.map(({ phase }) => phase));
     const psi = records.some(({ timestep_shares: given }) => Array.isArray(given));
     body.replaceChildren(...[
       row.reason ? element("p", { className: "reason", "data-state": row.status, textContent: row.reason }) : null,
       ...errors.map((error) => element("p", { className: "problem", textContent: error })),
-      figures(row),
+      figures(row, searched),
       files(found, (file) => store.fileOf(asked, file)),
       section("Cell", missing ? element("p", { className: "note", textContent: missing }) : cell === null
         ? element("p", { className: "note", textContent: "The cell is decoded when the search is over." })
         : element("figure", {}, cell)), // its words are its label
       curves && section("Learning curves", element("p", { className: "note key" },
-        element("b", { className: "search", textContent: "search" }), element("b", { className: "retrain", textContent: "retraining" }),
+        ...[["search", "search"], ["retrain", "retraining"]].filter(([phase]) => phases.has(phase)).map(([className, textContent]) =>
+          element("b", { className, textContent })),
         element("span", { textContent: keyOf(records) })), curves.div),
       genotype && section("Weight bits per cell", bars(genotype.bits.map((b, k) => [`${k + 1}`, b, `${b}`, true]), Math.max(4, ...genotype.bits),
         `Bits per cell: ${genotype.bits.join(", ")}`)),
@@ -108,7 +113,7 @@ const energy = (millijoules) => (millijoules === null ? "" : `${digits(1e3 * mil
 
 const section = (name, ...children) => element("section", {}, element("h3", { textContent: name }), ...children);
 
-function figures(row) {
+function figures(row, searched) {
   const entries = [
     ["validation", percent(row[ACCURACY])],
     ["of chance", row.val_interval === null ? "" : `± ${row.val_interval.toFixed(1)}`],
@@ -120,13 +125,13 @@ function figures(row) {
     ["energy", energy(row.energy_mj)],
     ["with bits", energy(row.energy_bits_mj)],
     ["T", general(row.timesteps)],
-    ["λ1", general(row.lambda1)],
-    ["λ2", general(row.lambda2)],
+    ["λ1", searched ? general(row.lambda1) : ""],
+    ["λ2", searched ? general(row.lambda2) : ""],
     ["p", row.p === null ? "" : `${general(row.p)} %`],
     ["C", general(row.channels)],
     ["seed", general(row.seed)],
     ["starts from", row.parent ?? ""],
-    ["epochs", `${row.search_epochs ?? 0} + ${row.retrain_epochs ?? 0}`],
+    ["epochs", `${searched ? `${row.search_epochs ?? 0} + ` : ""}${row.retrain_epochs ?? 0}`],
     ["took", row.seconds === null ? "" : duration(row.seconds)],
   ];
   return element("dl", {}, ...entries.filter(([, text]) => text !== "").map(([name, text]) =>

@@ -32,8 +32,7 @@ function columnsOf(model, rows) {
   const named = model.several || rows.some(({ experiment, source }) => source !== experiment); // of a merge
   return [
     ...(named ? [["source", "experiment", (row) => row.source, "text"]] : []),
-    ["lambda1", "λ1", (row) => general(row.lambda1)],
-    ["lambda2", "λ2", (row) => general(row.lambda2)],
+    ...(model.searched ? [["lambda1", "λ1", (row) => general(row.lambda1)], ["lambda2", "λ2", (row) => general(row.lambda2)]] : []),
     ["p", "p %", (row) => general(row.p)],
     ["channels", "C", (row) => general(row.channels)],
     ...stated("held_bits", "bits"),

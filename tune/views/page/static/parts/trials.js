@@ -7,7 +7,7 @@ import { makeTable } from "./table.js";
 export const epochsOf = (row) => (row.search_epochs ?? 0) + (row.retrain_epochs ?? 0);
 
 export function makeTrials(place, act) {
-  const table = makeTable(place, { id: "trials", label: "Trials", empty: "No trial passes the filters." }, act);
+  const names = { id: "trials", label: "Trials", empty: "" }, table = makeTable(place, names, act);
   place.append(element("p", {
     className: "note",
     textContent: "Networks are chosen by validation accuracy; ± is 90 % of what chance does to it. ~: a smaller or cheaper network may be as accurate.",
@@ -15,6 +15,7 @@ export function makeTrials(place, act) {
   return {
     ...table,
     render(model, view) {
+      names.empty = model.all.length ? "No trial passes the filters." : "No trial has started.";
       // Without a sorting, the front comes first, then the most accurate.
       const order = [...model.rows].sort((a, b) => b.on_front - a.on_front || (b[ACCURACY] ?? -1) - (a[ACCURACY] ?? -1));
       table.render(order, columnsOf(model), view.sort, model.rowsVersion, view.selected);
@@ -40,8 +41,7 @@ function columnsOf(model) {
     [SYNOPS, `Bit-SynOps ${count}`, (row) => (row[SYNOPS] === null ? "" : digits(row[SYNOPS] / worth))],
     ["energy_mj", "energy µJ", (row) => energy(row.energy_mj)],
     ["energy_bits_mj", "with bits µJ", (row) => energy(row.energy_bits_mj)],
-    ["lambda1", "λ1", (row) => general(row.lambda1)],
-    ["lambda2", "λ2", (row) => general(row.lambda2)],
+    ...(model.searched ? [["lambda1", "λ1", (row) => general(row.lambda1)], ["lambda2", "λ2", (row) => general(row.lambda2)]] : []),
     ["p", "p %", (row) => general(row.p)],
     ["channels", "C", (row) => general(row.channels)],
     ["timesteps", "T", (row) => fixed(row.timesteps, 0)],
