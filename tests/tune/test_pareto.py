@@ -222,3 +222,24 @@ def test_children_of_a_root_that_fails_are_trained_from_scratch(standing_cluster
     table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
     assert list(table.sort_values("held_bits")["status"]) == ["finished", "failed"]
     assert table.loc["l1_0-l2_0-p_0-b_1-t_1-seed_0", ["parent", "retrain_epochs"]].tolist() == ["", 3]
+
+
+def test_points_that_a_sampler_chooses_start_from_finished_ones_and_keep_their_starts(
+    standing_cluster: Cluster, tmp_path: Path
+) -> None:
+    """One at a time: each but the first has a parent, which had finished before; a repeated command adds to them."""
+    sampled = "--strategy fixed --warm-epochs 1 --search tpe --p-range 0,0 --max-concurrent 1 --num-points".split()
+    join(standing_cluster, tmp_path, *sampled, "3")
+    first = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).sort_values("ended_at")
+    assert list(first["status"]) == ["finished"] * 3
+    assert list(first["parent"] == "") == [True, False, False] and list(first["retrain_epochs"]) == [3, 1, 1]
+    for place, parent in list(enumerate(first["parent"]))[1:]:
+        assert parent in list(first["trial"])[:place]
+    cut = first["trial"].iloc[-1]
+    (
+        tmp_path / "digits" / "trials" / cut / "result.json"
+    ).unlink()  # as if the command had been killed in its last trial
+    join(standing_cluster, tmp_path, *sampled, "4")
+    table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
+    assert len(table) == 4 and set(table["status"]) == {"finished"} and list(table["parent"]).count("") == 1
+    assert table.loc[first["trial"], "parent"].tolist() == first["parent"].tolist()

@@ -7,8 +7,9 @@ timesteps, most bits. Every other one starts from the network that is nearest to
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import log2
+from typing import NamedTuple
 
 from litesnn.config import Recipe
 from tune.plan.points import Trial
@@ -20,20 +21,61 @@ def parents(trials: Sequence[Trial], recipe: Recipe) -> dict[str, str]:
     Trials are of a family if they share p, width and seed. Ordered by T, then from many bits to few, each but the first has a
     parent: of those before it the one with the least |log2 of the ratio of bits| + |log2 of the ratio of T|, the first of equals.
     """
-    if recipe.strategy != "fixed" or not recipe.warm_epochs:
+    if not are_families(recipe):
         return {}
-    families: dict[tuple[float, int, int], list[tuple[int, int, str]]] = defaultdict(list)
+    families: dict[tuple[float, int, int], list[Member]] = defaultdict(list)
     for trial in trials:
-        point = trial.point
-        timesteps, bits = point.held_timesteps or recipe.timesteps, point.held_bits or recipe.bit_widths[-1]
-        families[point.p, point.channels, trial.seed].append((timesteps, -bits, trial.name))
+        families[family_of(trial)].append(member(trial, recipe))
     found = {}
     for members in families.values():
         members.sort()
-        for index, (timesteps, bits, name) in enumerate(members[1:], 1):
-            before = members[:index]
-            found[name] = min(before, key=lambda other: abs(log2(other[0] / timesteps)) + abs(log2(other[1] / bits)))[2]
+        for index, one in enumerate(members[1:], 1):
+            found[one.name] = nearest(one, members[:index]).name
     return found
+
+
+def parent_among(trial: Trial, finished: Iterable[Trial], recipe: Recipe) -> str:
+    """Name of the finished trial that another one of its family starts from, the nearest; nothing where there is none.
+
+    Unlike in ``parents``, it may have fewer bits or more timesteps. Of equals it is the first by T, then from many bits to few.
+    """
+    if not are_families(recipe):
+        return ""
+    others = sorted(member(other, recipe) for other in finished if family_of(other) == family_of(trial))
+    return nearest(member(trial, recipe), others).name if others else ""
+
+
+def are_families(recipe: Recipe) -> bool:
+    """Whether networks of a recipe start from one another's weights."""
+    return recipe.strategy == "fixed" and recipe.warm_epochs > 0
+
+
+class Member(NamedTuple):
+    """A trial as it stands in its family; the order is by T, then from many bits to few."""
+
+    timesteps: int
+    minus_bits: int
+    name: str
+
+
+def member(trial: Trial, recipe: Recipe) -> Member:
+    """What its point leaves to the recipe is the most."""
+    point = trial.point
+    timesteps, bits = point.held_timesteps or recipe.timesteps, point.held_bits or recipe.bit_widths[-1]
+    return Member(timesteps, -bits, trial.name)
+
+
+def family_of(trial: Trial) -> tuple[float, int, int]:
+    """What trials share whose weights have the same shapes and the same initial values."""
+    return trial.point.p, trial.point.channels, trial.seed
+
+
+def nearest(one: Member, others: Sequence[Member]) -> Member:
+    """The first of those with the least |log2 of the ratio of bits| + |log2 of the ratio of T|."""
+    return min(
+        others,
+        key=lambda other: abs(log2(other.timesteps / one.timesteps)) + abs(log2(other.minus_bits / one.minus_bits)),
+    )
 
 
 def in_order(trials: Sequence[Trial], parents: dict[str, str]) -> list[Trial]:
