@@ -1,7 +1,8 @@
 """Which trials start from the weights of others: networks of one cell and width that differ in bits and timesteps.
 
 Weights do not depend on bits and T. Of a family one network is trained from initial values, the one that learns fastest: fewest
-timesteps, most bits. Every other one starts from the network that is nearest to it among those before it.
+timesteps, most bits. Every other one starts from the network that is nearest to it among those before it. A point that a sampler
+chooses starts from the nearest network that has finished.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def parents(trials: Sequence[Trial], recipe: Recipe) -> dict[str, str]:
         return {}
     families: dict[tuple[float, int, int], list[Member]] = defaultdict(list)
     for trial in trials:
-        families[family_of(trial)].append(member(trial, recipe))
+        families[family_of(trial, recipe)].append(member(trial, recipe))
     found = {}
     for members in families.values():
         members.sort()
@@ -41,7 +42,8 @@ def parent_among(trial: Trial, finished: Iterable[Trial], recipe: Recipe) -> str
     """
     if not are_families(recipe):
         return ""
-    others = sorted(member(other, recipe) for other in finished if family_of(other) == family_of(trial))
+    family = family_of(trial, recipe)
+    others = sorted(member(other, recipe) for other in finished if family_of(other, recipe) == family)
     return nearest(member(trial, recipe), others).name if others else ""
 
 
@@ -65,9 +67,9 @@ def member(trial: Trial, recipe: Recipe) -> Member:
     return Member(timesteps, -bits, trial.name)
 
 
-def family_of(trial: Trial) -> tuple[float, int, int]:
-    """What trials share whose weights have the same shapes and the same initial values."""
-    return trial.point.p, trial.point.channels, trial.seed
+def family_of(trial: Trial, recipe: Recipe) -> tuple[float, int, int]:
+    """What the trials of a family share: p, width and seed."""
+    return trial.point.p, trial.point.channels or recipe.retrain_channels, trial.seed
 
 
 def nearest(one: Member, others: Sequence[Member]) -> Member:

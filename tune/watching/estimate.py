@@ -42,7 +42,7 @@ class Estimate:
         recipe: of its trials.
         slots: how many of them run at once.
         stopping: whether trials are stopped early.
-        warm: whether most trials start from the weights of others, which they do nothing but train on.
+        warm: whether most trials are retrainings that start from the weights of others; ``stopping`` makes no difference then.
     """
 
     def __init__(self, recipe: Recipe, slots: int, *, stopping: bool, warm: bool = False) -> None:

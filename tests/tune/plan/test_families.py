@@ -102,6 +102,8 @@ def test_a_chosen_point_starts_from_the_nearest_that_has_finished_in_any_directi
     )  # as near as the one of one bit, which comes later
     assert parent_among(trial(4, 1), [trial(1, 4)], RECIPE) == trial(1, 4).name
     assert parent_among(trial(4, 2), [trial(0, 0)], RECIPE) == trial(0, 0).name
+    own = trial(4, 2, channels=RECIPE.retrain_channels)
+    assert parent_among(trial(4, 1, channels=0), [own], RECIPE) == own.name
 
 
 def test_a_chosen_point_has_no_parent_outside_of_its_family_or_where_none_has_finished() -> None:
