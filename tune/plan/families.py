@@ -2,7 +2,7 @@
 
 Weights do not depend on bits and T. Of a family one network is trained from initial values, the one that learns fastest: fewest
 timesteps, most bits. Every other one starts from the network that is nearest to it among those before it. A point that a sampler
-chooses starts from the nearest network that has finished.
+chooses starts from the nearest finished network that has as many bits or more.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ def parents(trials: Sequence[Trial], recipe: Recipe) -> dict[str, str]:
 def parent_among(trial: Trial, finished: Iterable[Trial], recipe: Recipe) -> str:
     """Name of the finished trial that another one of its family starts from, the nearest; nothing where there is none.
 
-    Unlike in ``parents``, it may have fewer bits or more timesteps. Of equals it is the first by T, then from many bits to few.
+    It has at least as many bits: weights that were trained with fewer can be a bad start (docs/design.md). T may differ in both directions. Of equals it is
+    the first by T, then from many bits to few.
     """
     if not are_families(recipe):
         return ""
-    family = family_of(trial, recipe)
-    others = sorted(member(other, recipe) for other in finished if family_of(other, recipe) == family)
-    return nearest(member(trial, recipe), others).name if others else ""
+    one, family = member(trial, recipe), family_of(trial, recipe)
+    others = [member(other, recipe) for other in finished if family_of(other, recipe) == family]
+    fit = sorted(other for other in others if other.minus_bits <= one.minus_bits)
+    return nearest(one, fit).name if fit else ""
 
 
 def are_families(recipe: Recipe) -> bool:

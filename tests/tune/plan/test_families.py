@@ -92,15 +92,17 @@ def test_roots_come_first_and_equals_stay_as_they_are() -> None:
     assert len({in_order(list(order), {})[0].name for order in permutations(roots)}) == 4
 
 
-def test_a_chosen_point_starts_from_the_nearest_that_has_finished_in_any_direction() -> None:
+def test_a_chosen_point_starts_from_the_nearest_that_has_finished_with_as_many_bits() -> None:
     new = trial(2, 2)
     near, fewer, far = trial(4, 2), trial(1, 2), trial(4, 1)
     assert parent_among(new, [far], RECIPE) == far.name
-    assert parent_among(new, [far, fewer], RECIPE) == fewer.name
+    assert parent_among(new, [fewer], RECIPE) == ""
+    assert parent_among(new, [far, fewer], RECIPE) == far.name
+    assert parent_among(new, [far, fewer, near], RECIPE) == near.name
+    assert parent_among(trial(1, 1), [trial(1, 4)], RECIPE) == trial(1, 4).name
     assert (
-        parent_among(new, [far, fewer, near], RECIPE) == near.name
-    )  # as near as the one of one bit, which comes later
-    assert parent_among(trial(4, 1), [trial(1, 4)], RECIPE) == trial(1, 4).name
+        parent_among(trial(1, 2), [trial(1, 4), trial(1, 1)], RECIPE) == trial(1, 1).name
+    )  # as near, and earlier by T
     assert parent_among(trial(4, 2), [trial(0, 0)], RECIPE) == trial(0, 0).name
     own = trial(4, 2, channels=RECIPE.retrain_channels)
     assert parent_among(trial(4, 1, channels=0), [own], RECIPE) == own.name

@@ -32,10 +32,10 @@ def test_only_what_has_finished_counts_and_nobody_waits() -> None:
 
 
 def test_trials_of_an_earlier_command_count() -> None:
-    known = [row(trial(4), "finished"), row(trial(2), "stopped"), row(trial(1, seed=1), "finished")]
+    known = [row(trial(4), "finished"), row(trial(2), "stopped"), row(trial(4, 2, seed=1), "finished")]
     starts = Starts(RECIPE, lambda name: None, known)
     assert starts.parent(trial(1)) == trial(4).name
-    assert starts.parent(trial(4, seed=1)) == trial(1, seed=1).name
+    assert starts.parent(trial(4, seed=1)) == trial(4, 2, seed=1).name
 
 
 def test_a_finished_trial_is_read_once() -> None:
