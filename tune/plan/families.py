@@ -1,8 +1,8 @@
 """Which trials start from the weights of others: networks of one cell and width that differ in bits and timesteps.
 
 Weights do not depend on bits and T. Of a family one network is trained from initial values, the one that learns fastest: fewest
-timesteps, most bits. Every other one starts from the network that is nearest to it among those before it. A point that a sampler
-chooses starts from the nearest finished network that has as many bits or more.
+timesteps, most bits. Every other one starts from the network that is nearest to it among those before it.
+A point that a sampler chooses starts from the nearest finished network that has as many bits or more.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def parents(trials: Sequence[Trial], recipe: Recipe) -> dict[str, str]:
 def parent_among(trial: Trial, finished: Iterable[Trial], recipe: Recipe) -> str:
     """Name of the finished trial that another one of its family starts from, the nearest; nothing where there is none.
 
-    It has at least as many bits: weights that were trained with fewer can be a bad start (docs/design.md). T may differ in both directions. Of equals it is
-    the first by T, then from many bits to few.
+    It has at least as many bits: weights that were trained with fewer can be a bad start (docs/design.md). T may differ
+    in both directions. Of equals it is the first by T, then from many bits to few.
     """
     if not are_families(recipe):
         return ""

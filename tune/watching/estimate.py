@@ -42,7 +42,7 @@ class Estimate:
         recipe: of its trials.
         slots: how many of them run at once.
         stopping: whether trials are stopped early.
-        warm: whether most trials are retrainings that start from the weights of others; ``stopping`` makes no difference then.
+        warm: whether most trials start from the weights of others; ``stopping`` makes no difference then.
     """
 
     def __init__(self, recipe: Recipe, slots: int, *, stopping: bool, warm: bool = False) -> None:
@@ -70,7 +70,8 @@ class Estimate:
 
         Args:
             waiting: trials that have not started.
-            running: of each that runs the last record, ``phase``, ``epoch`` and ``epochs``, or nothing before its first; by name.
+            running: of each that runs the last record (``phase``, ``epoch``, ``epochs``), or nothing before its first;
+                by name.
         """
         # The median: epochs differ with T and with what else the machine does.
         known = {phase: median(seconds) for phase, seconds in self._seconds.items() if seconds}
