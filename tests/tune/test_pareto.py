@@ -231,7 +231,8 @@ def test_points_that_a_sampler_chooses_start_from_finished_ones_and_keep_their_s
     standing_cluster: Cluster, tmp_path: Path
 ) -> None:
     """One at a time, so that what has finished is what ended before; a repeated command keeps what it began with."""
-    sampled = "--strategy fixed --warm-epochs 1 --search tpe --p-range 0,0 --max-concurrent 1 --num-points".split()
+    options = "--strategy fixed --warm-epochs 1 --no-early-stopping --max-concurrent 1"
+    sampled = f"{options} --search tpe --p-range 0,0 --num-points".split()
     join(standing_cluster, tmp_path, *sampled, "5")
     first = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).sort_values("ended_at")
     assert list(first["status"]) == ["finished"] * 5
@@ -240,10 +241,8 @@ def test_points_that_a_sampler_chooses_start_from_finished_ones_and_keep_their_s
     expected = [parent_among(trial, chosen[:place], recipe) for place, trial in enumerate(chosen)]
     assert list(first["parent"]) == expected and sum(name != "" for name in expected) >= 2
     assert list(first["retrain_epochs"]) == [1 if name else 3 for name in expected]
-    cut = first["trial"].iloc[-1]
-    (
-        tmp_path / "digits" / "trials" / cut / "result.json"
-    ).unlink()  # as if the command had been killed in its last trial
+    warm = first.loc[first["parent"] != "", "trial"].iloc[-1]
+    (tmp_path / "digits" / "trials" / warm / "result.json").unlink()  # as a kill before its end leaves it
     join(standing_cluster, tmp_path, *sampled, "6")
     table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
     assert len(table) == 6 and set(table["status"]) == {"finished"}
