@@ -70,8 +70,8 @@ class Estimate:
 
         Args:
             waiting: trials that have not started.
-            running: of each that runs the last record (``phase``, ``epoch``, ``epochs``), or nothing before its first;
-                by name.
+            running: of each that runs the last record (``phase``, ``epoch``, ``epochs``), or none of them before its
+                first; by name.
         """
         # The median: epochs differ with T and with what else the machine does.
         known = {phase: median(seconds) for phase, seconds in self._seconds.items() if seconds}
@@ -86,7 +86,7 @@ class Estimate:
         left = waiting * typical
         for last in running.values():
             if self.warm:  # a record says how many epochs its trial has
-                left += retrain * (last["epochs"] - last["epoch"]) if last else typical
+                left += retrain * (last["epochs"] - last["epoch"]) if "epochs" in last else typical
                 continue
             phase = last.get("phase", "search")
             spent = cost[phase] * last.get("epoch", 0) / max(1, self.epochs[phase]) + (

@@ -85,4 +85,5 @@ def test_trials_that_start_from_others_are_expected_to_have_their_few_epochs() -
         estimate.epoch("a", "retrain", 2.0)
     assert estimate.remaining(3, {}) == pytest.approx(3 * 5 * 2)
     running = {"a": {"phase": "retrain", "epoch": 8, "epochs": 20}, "b": {"phase": "retrain", "epoch": 1, "epochs": 5}}
-    assert estimate.remaining(0, {**running, "c": {}}) == pytest.approx((12 + 4 + 5) * 2)
+    begun = {"c": {"p": 0.0, "seed": 0}}  # what the ledger knows of a trial before its first epoch
+    assert estimate.remaining(0, {**running, **begun}) == pytest.approx((12 + 4 + 5) * 2)
