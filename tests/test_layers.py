@@ -16,7 +16,7 @@ _WITHOUT_RAY_OR_TORCH = {
     "results": "amounts compare front goals intervals merge pick published reference seeds summary",
     "plan": "families points points_table space strategy",
     "trials": "patience reasons",
-    "running": "facts gpu_share halving program settings",
+    "running": "facts gpu_share halving program settings starts",
     "watching": "ledger live metrics outcomes",
     "views": "cell_drawing look plot report page.experiment page.details page.one_file dashboard.serve dashboard.server",
 }

@@ -20,7 +20,7 @@ from ray.tune.trainable.function_trainable import wrap_function
 from rich.console import Console
 
 from litesnn.config import Recipe
-from tune.plan.families import in_order
+from tune.plan.families import are_families, in_order
 from tune.plan.points import Trial
 from tune.plan.space import Space
 from tune.results.goals import Goals
@@ -29,6 +29,7 @@ from tune.running.halving import Halving
 from tune.running.scheduler import ParetoScheduler
 from tune.running.searcher import ParetoSearcher
 from tune.running.settings import Settings
+from tune.running.starts import Starts
 from tune.running.waiting import WaitingList
 from tune.storage.objectives import Reference
 from tune.storage.store import OUTCOMES, Experiment
@@ -96,10 +97,11 @@ class Launch:
         """Runs points that a sampler chooses from the results so far; returns as ``run``."""
         settings = self.settings
         known: list[Any] = self.experiment.table().sort_values("ended_at", na_position="last").to_dict("records")
+        starts = Starts(self.recipe, self.experiment.row, known)
         searcher = ParetoSearcher(
             space,
             count=settings.num_points,
-            config=self._config,
+            config=lambda trial: self._config(trial, starts.parent(trial)),
             outcome=self.experiment.row,
             known=known,
             sampler=settings.search,
@@ -111,7 +113,8 @@ class Launch:
         if searcher.remaining:
             again = {row["trial"] for row in known if row["status"] not in OUTCOMES}
             count = searcher.remaining
-            self._fit(count, again, self._estimate(count), search_alg=searcher, num_samples=count)
+            warm = are_families(self.recipe) and space.p[0] == space.p[1]
+            self._fit(count, again, self._estimate(count, warm=warm), search_alg=searcher, num_samples=count)
         return searcher.done
 
     def _config(self, trial: Trial, parent: str = "") -> dict[str, Any]:
@@ -125,8 +128,8 @@ class Launch:
             "cpu_instead": self.cpu_instead,
         }
 
-    def _estimate(self, count: int) -> Estimate:
-        return Estimate(self.recipe, self._at_once(count), stopping=self.settings.early_stopping)
+    def _estimate(self, count: int, *, warm: bool = False) -> Estimate:
+        return Estimate(self.recipe, self._at_once(count), stopping=self.settings.early_stopping, warm=warm)
 
     def _at_once(self, count: int) -> int:
         return min(self.slots, count)

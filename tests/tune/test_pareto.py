@@ -13,7 +13,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from litesnn.config import Recipe
 from tests.tune.clusters import Cluster
+from tune.plan.families import parent_among
+from tune.plan.points import Trial, point_in
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -222,3 +225,25 @@ def test_children_of_a_root_that_fails_are_trained_from_scratch(standing_cluster
     table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
     assert list(table.sort_values("held_bits")["status"]) == ["finished", "failed"]
     assert table.loc["l1_0-l2_0-p_0-b_1-t_1-seed_0", ["parent", "retrain_epochs"]].tolist() == ["", 3]
+
+
+def test_points_that_a_sampler_chooses_start_from_finished_ones_and_keep_their_starts(
+    standing_cluster: Cluster, tmp_path: Path
+) -> None:
+    """One at a time, so that what has finished is what ended before; a repeated command keeps what it began with."""
+    options = "--strategy fixed --warm-epochs 1 --no-early-stopping --max-concurrent 1"
+    sampled = f"{options} --search tpe --p-range 0,0 --num-points".split()
+    join(standing_cluster, tmp_path, *sampled, "5")
+    first = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).sort_values("ended_at")
+    assert list(first["status"]) == ["finished"] * 5
+    recipe = Recipe.preset("digits", strategy="fixed", warm_epochs=1)
+    chosen = [Trial(point=point_in(row), seed=int(row["seed"])) for row in first.to_dict("records")]
+    expected = [parent_among(trial, chosen[:place], recipe) for place, trial in enumerate(chosen)]
+    assert list(first["parent"]) == expected and sum(name != "" for name in expected) >= 2
+    assert list(first["retrain_epochs"]) == [1 if name else 3 for name in expected]
+    warm = first.loc[first["parent"] != "", "trial"].iloc[-1]
+    (tmp_path / "digits" / "trials" / warm / "result.json").unlink()  # as a kill before its end leaves it
+    join(standing_cluster, tmp_path, *sampled, "6")
+    table = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).set_index("trial")
+    assert len(table) == 6 and set(table["status"]) == {"finished"}
+    assert table.loc[first["trial"], "parent"].tolist() == first["parent"].tolist()

@@ -42,11 +42,15 @@ class Estimate:
         recipe: of its trials.
         slots: how many of them run at once.
         stopping: whether trials are stopped early.
+        warm: whether most trials start from the weights of others; ``stopping`` makes no difference then.
     """
 
-    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool) -> None:
+    def __init__(self, recipe: Recipe, slots: int, *, stopping: bool, warm: bool = False) -> None:
         self.epochs = {"search": recipe.all_epochs - recipe.retrain_epochs, "retrain": recipe.retrain_epochs}
         self.slots, self.share = max(1, slots), KEPT_SHARE if stopping else 1.0
+        self.warm = warm
+        if warm:
+            self.share = recipe.warm_epochs / recipe.retrain_epochs
         self.ratio = work_ratio(recipe)
         self._warming = Warming(self.slots)
         self._seconds: dict[str, list[float]] = {"search": [], "retrain": []}
@@ -66,7 +70,8 @@ class Estimate:
 
         Args:
             waiting: trials that have not started.
-            running: of each that runs the last record, ``phase`` and ``epoch``, or nothing before its first; by name.
+            running: of each that runs the last record (``phase``, ``epoch``, ``epochs``), or none of them before its
+                first; by name.
         """
         # The median: epochs differ with T and with what else the machine does.
         known = {phase: median(seconds) for phase, seconds in self._seconds.items() if seconds}
@@ -80,6 +85,9 @@ class Estimate:
         typical = min(full, (_PRIOR_TRIALS * expected + sum(self._spent)) / (_PRIOR_TRIALS + len(self._spent)))
         left = waiting * typical
         for last in running.values():
+            if self.warm:  # a record says how many epochs its trial has
+                left += retrain * (last["epochs"] - last["epoch"]) if "epochs" in last else typical
+                continue
             phase = last.get("phase", "search")
             spent = cost[phase] * last.get("epoch", 0) / max(1, self.epochs[phase]) + (
                 cost["search"] if phase == "retrain" else 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litesnn.config import Recipe, SearchPoint
-from tune.plan.families import in_order, parents
+from tune.plan.families import in_order, parent_among, parents
 from tune.plan.points import Trial, default_points, trials
 
 RECIPE = Recipe.preset("digits", strategy="fixed", warm_epochs=5)  # T at most 4, 1, 2 or 4 bits
@@ -90,3 +90,27 @@ def test_roots_come_first_and_equals_stay_as_they_are() -> None:
     roots = [t for t in every if (t.point.held_bits, t.point.held_timesteps) == (4, 1)]
     assert len(roots) == 4 and ordered[:4] == roots
     assert len({in_order(list(order), {})[0].name for order in permutations(roots)}) == 4
+
+
+def test_a_chosen_point_starts_from_the_nearest_that_has_finished_with_as_many_bits() -> None:
+    new = trial(2, 2)
+    near, fewer, far = trial(4, 2), trial(1, 2), trial(4, 1)
+    assert parent_among(new, [far], RECIPE) == far.name
+    assert parent_among(new, [fewer], RECIPE) == ""
+    assert parent_among(new, [far, fewer], RECIPE) == far.name
+    assert parent_among(new, [far, fewer, near], RECIPE) == near.name
+    assert parent_among(trial(1, 1), [trial(1, 4)], RECIPE) == trial(1, 4).name
+    assert (
+        parent_among(trial(1, 2), [trial(1, 4), trial(1, 1)], RECIPE) == trial(1, 1).name
+    )  # as near, and earlier by T
+    assert parent_among(trial(4, 2), [trial(0, 0)], RECIPE) == trial(0, 0).name
+    own = trial(4, 2, channels=RECIPE.retrain_channels)
+    assert parent_among(trial(4, 1, channels=0), [own], RECIPE) == own.name
+
+
+def test_a_chosen_point_has_no_parent_outside_of_its_family_or_where_none_has_finished() -> None:
+    others = [trial(4, 1, channels=16), trial(4, 1, seed=1), trial(4, 1, p=50)]
+    assert parent_among(trial(1, 1), others, RECIPE) == parent_among(trial(1, 1), [], RECIPE) == ""
+    for changes in ({"strategy": "darts"}, {"warm_epochs": 0}):
+        recipe = Recipe.preset("digits", **{"strategy": "fixed", **changes})
+        assert parent_among(trial(1, 1), [trial(4, 1)], recipe) == ""

@@ -75,3 +75,15 @@ def test_a_long_first_epoch_is_a_measure_at_once() -> None:
     estimate = Estimate(RECIPE, 4, stopping=False)
     estimate.epoch("a", "search", 600.0)
     assert estimate.remaining(0, {"a": {}}) == pytest.approx((2 * 600 + 3 * 600 * work_ratio(RECIPE)) / 4)
+
+
+def test_trials_that_start_from_others_are_expected_to_have_their_few_epochs() -> None:
+    """Until some have ended; a trial that runs says how many it has."""
+    recipe = Recipe.preset("digits", strategy="fixed", retrain_epochs=20, warm_epochs=5)
+    estimate = Estimate(recipe, 1, stopping=False, warm=True)
+    for _ in range(2):
+        estimate.epoch("a", "retrain", 2.0)
+    assert estimate.remaining(3, {}) == pytest.approx(3 * 5 * 2)
+    running = {"a": {"phase": "retrain", "epoch": 8, "epochs": 20}, "b": {"phase": "retrain", "epoch": 1, "epochs": 5}}
+    begun = {"c": {"p": 0.0, "seed": 0}}  # what the ledger knows of a trial before its first epoch
+    assert estimate.remaining(0, {**running, **begun}) == pytest.approx((12 + 4 + 5) * 2)
