@@ -84,6 +84,7 @@ def model_card(
         ("neuron", f"LIF, decay {recipe.tau:g}, threshold {recipe.v_threshold:g}, reset to 0"),
         ("point", ", ".join(point) or f"p = {genotype.p:g}; λ1 and λ2 are not recorded"),
         ("seed", str(provenance.get("seed", "not recorded"))),
+        *_trained(provenance),
         ("exported with", f"Python {platform.python_version()}, {_versions()}"),
     ]
     table = "\n".join(f"| {key.strip()} | {_cell(value)} |" for key, value in facts)
@@ -136,6 +137,15 @@ def _origin(trained_by: Recipe | None, provenance: Mapping[str, Any]) -> str:
     return {"fixed": " Its cell was written by hand.", "random": " Its cell, bits and timesteps were drawn."}.get(
         strategy or "", ""
     )
+
+
+def _trained(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A trial's epochs, and from what; the recipe does not know whose weights a network started from."""
+    epochs, parent = provenance.get("retrain_epochs"), provenance.get("parent")
+    if not _is_number(epochs):
+        return []
+    start = f"the weights of {parent}" if isinstance(parent, str) and parent else "initial values"
+    return [("trained", f"for {epochs} epochs from {start}")]
 
 
 def _yaml(value: Any) -> str:

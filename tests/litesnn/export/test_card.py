@@ -73,5 +73,14 @@ def test_where_the_cell_is_from(strategy: Any, facts: dict[str, Any], told: str,
     assert told in about and ("search" in about) == ("search" in told) and ("by hand" in about) == ("by hand" in told)
 
 
+def test_what_it_was_trained_from(trained: Trained) -> None:
+    def card(**facts: Any) -> str:
+        return model_card(trained.packed, trained.model.recipe, facts, "x.lsnn", "lsnn", 1)
+
+    assert "| trained | for 2 epochs from the weights of big-seed_0 |" in card(retrain_epochs=2, parent="big-seed_0")
+    assert "| trained | for 8 epochs from initial values |" in card(retrain_epochs=8, parent=None)
+    assert "| trained |" not in card()
+
+
 def test_clips_are_audio() -> None:
     assert yaml.safe_load(front_matter(Recipe.preset("gsc"), {}, "x"))["pipeline_tag"] == "audio-classification"
