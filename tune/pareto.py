@@ -15,7 +15,7 @@ from tune.running.program import program_name
 from tune.running.settings import GROUPS, OF_POLISH, Settings
 
 _COMMANDS = {
-    "run": "Trains a network for every point, after a search if the strategy has one, and shows the front; runs if no command is named.",
+    "run": "Trains a network for every point and shows the front; runs if no command is named.",
     "status": "How far an experiment is, while it runs or after.",
     "report": "Writes the tables, plots and the page of an experiment anew.",
     "merge": "One report of several experiments on the same data.",
