@@ -92,6 +92,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm_weight": 0.5,
         "norm_decay": False,
         "precision": "bf16",
+        "link": "conv3x3",
         "search_epochs": 5,
         "search_batch": 64,
         "weight_lr": 0.5,

@@ -27,7 +27,7 @@ _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking n
     f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
 )
 _USUALLY = (
-    " (default: fixed for the default points of digits and cifar10-small, darts as soon as an option asks for a search)"
+    " (default: fixed for the default points of the small presets, darts as soon as an option asks for a search)"
 )
 _EXAMPLES = {
     "": "default points on handwritten digits",
