@@ -8,7 +8,7 @@ from benchmarks import __main__ as command
 from benchmarks.record import load
 
 NAMES = set(
-    "cells dashboard faults gpu held_out inference launches lif pages pressure recordings retrain_step search_step "
+    "cells dashboard faults gpu held_out inference launches lif pages recordings retrain_step search_step "
     "search_value startup".split()
 )
 
