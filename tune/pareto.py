@@ -26,9 +26,7 @@ _COMMANDS = {
 _DESCRIPTION = "Explores accuracy against model size and Bit-SynOps of spiking networks.\n\ncommands:\n" + "\n".join(
     f"  {name:<8}{text[0].lower()}{text[1:].rstrip('.')}" for name, text in _COMMANDS.items()
 )
-_USUALLY = (
-    " (default: fixed for the default points of the small presets, darts as soon as an option asks for a search)"
-)
+_USUALLY = " (default: fixed for the default points of the small presets, darts as soon as an option asks for a search)"
 _EXAMPLES = {
     "": "default points on handwritten digits",
     "--search tpe --num-points 40": "40 points, chosen from results",
