@@ -13,10 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from litesnn.config import Recipe
 from tests.tune.clusters import Cluster
-from tune.plan.families import parent_among
-from tune.plan.points import Trial, point_in
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -236,12 +233,11 @@ def test_points_that_a_sampler_chooses_start_from_finished_ones_and_keep_their_s
     join(standing_cluster, tmp_path, *sampled, "5")
     first = pd.read_csv(tmp_path / "digits" / "trials.csv", keep_default_na=False).sort_values("ended_at")
     assert list(first["status"]) == ["finished"] * 5
-    recipe = Recipe.preset("digits", strategy="fixed", warm_epochs=1)
-    rows = first.drop(columns="channels").to_dict("records")  # the recipe's own, which no point states
-    chosen = [Trial(point=point_in(row), seed=int(row["seed"])) for row in rows]
-    expected = [parent_among(trial, chosen[:place], recipe) for place, trial in enumerate(chosen)]
-    assert list(first["parent"]) == expected and sum(name != "" for name in expected) >= 2
-    assert list(first["retrain_epochs"]) == [1 if name else 3 for name in expected]
+    started = first[first["parent"] != ""]
+    parents = first.set_index("trial").loc[started["parent"]]
+    assert 2 <= len(started) < 5 and (parents["held_bits"].to_numpy() >= started["held_bits"].to_numpy()).all()
+    assert (parents["ended_at"].to_numpy() <= started["ended_at"].to_numpy()).all()
+    assert list(first["retrain_epochs"]) == [1 if name else 3 for name in first["parent"]]
     warm = first.loc[first["parent"] != "", "trial"].iloc[-1]
     (tmp_path / "digits" / "trials" / warm / "result.json").unlink()  # as a kill before its end leaves it
     join(standing_cluster, tmp_path, *sampled, "6")
